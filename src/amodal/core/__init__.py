@@ -1,0 +1,1 @@
+"""What every room shares: batches, tokens, errors, seeds, devices, atomic files, progress."""

@@ -1,0 +1,71 @@
+"""What flows between the rooms: `Tokens`, `Batch`, `StepResult`.
+
+B rows · L tokens · D width · C channels · H W pixels
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Tokens(NamedTuple):
+    """What a tower says of its inputs.
+
+    sequence: (B, L, D) one vector a patch or word; mask: (B, L) True where the token is real;
+    pooled: (B, D') one vector an input (D' may differ from D).
+    """
+
+    sequence: Tensor
+    mask: Tensor
+    pooled: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One mini-batch. Any modality may be absent for the whole batch (None) or for single rows (`present`).
+
+    pixels: (B, C, H, W) float; ids: (B, L) int64 with ids_mask (B, L) True = real;
+    image, text: cached `Tokens` in place of pixels or ids; pair_id: (B,) int64, rows with the same id are positives
+    of each other; key: where each row came from, for messages; present: modality -> (B,) bool.
+    """
+
+    pair_id: Tensor
+    key: tuple[str, ...]
+    pixels: Tensor | None = None
+    ids: Tensor | None = None
+    ids_mask: Tensor | None = None
+    image: Tokens | None = None
+    text: Tokens | None = None
+    present: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch with every tensor on `device`."""
+
+        def move(value: object) -> object:
+            if isinstance(value, Tensor):
+                return value.to(device, non_blocking=True)
+            if isinstance(value, Tokens):
+                return Tokens(*(part.to(device, non_blocking=True) for part in value))
+            return value
+
+        moved = {name: move(getattr(self, name)) for name in ("pair_id", "pixels", "ids", "ids_mask", "image", "text")}
+        return replace(self, present={name: t.to(device) for name, t in self.present.items()}, **moved)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """What a task says of one step.
+
+    loss: scalar that carries the gradient; terms: named numbers for the log; count: rows that took part;
+    features: detached (B, D) features by name, for the diagnosis.
+    """
+
+    loss: Tensor
+    terms: dict[str, float]
+    count: int
+    features: dict[str, Tensor] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Rows, pictures, sources, transforms, tokenizers and the bundled set."""
