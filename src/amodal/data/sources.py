@@ -1,0 +1,98 @@
+"""The one entrance to data: `open_table` looks at what a person points to and picks the reader."""
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+from amodal.core.errors import DataError
+from amodal.data.emoji import bundled_table
+from amodal.data.folders import has_sidecars, read_class_folders, read_sidecars, visible_files
+from amodal.data.published import published_reader
+from amodal.data.rows import MAX_SKIPPED, Table
+from amodal.data.shards import read_shards
+from amodal.data.tables import ADDRESS, TABLE_SUFFIXES, read_table
+
+BUNDLED = "bundled"
+
+_TABLE_NAMES = tuple(f"{stem}{suffix}" for stem in ("captions", "metadata") for suffix in TABLE_SUFFIXES)
+
+
+def open_table(source: str | Path, *, max_skipped: float = MAX_SKIPPED) -> Table:
+    """The table that `source` holds; nothing is fetched and nothing written.
+
+    source: "bundled"; a caption table (.csv, .tsv, .jsonl, .parquet); a shard, a folder of shards or a pattern like
+    "data-{000..009}.tar"; a folder with captions.* or metadata.*, with photo.jpg + photo.txt, with one subfolder a
+    class, or with a published set (CIFAR, ImageNet, COCO captions, Flickr8k/30k). max_skipped: the share of rows
+    that may be unusable. Raises DataError.
+    """
+    if source == BUNDLED:
+        return bundled_table()
+    if ADDRESS.match(str(source)):
+        raise DataError(f"{source} is an address and nothing is fetched here; download it and give the folder")
+    path = Path(source).expanduser()
+    if "{" in str(path) and not _exists(path):
+        return read_shards(path, max_skipped=max_skipped)
+    if not _exists(path):
+        raise DataError(f"{path} does not exist{_nearest(path)}")
+    try:
+        reader = _folder_reader(path) if path.is_dir() else _file_reader(path)
+        return reader(max_skipped)
+    except OSError as error:
+        raise _unreadable(error, path) from error
+
+
+def _file_reader(path: Path) -> Callable[[float], Table]:
+    if path.suffix == ".tar":
+        return lambda share: read_shards(path, max_skipped=share)
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        return lambda share: read_table(path, max_skipped=share)
+    raise DataError(
+        f"{path} is no source of pictures with captions; give a folder, {', '.join(TABLE_SUFFIXES)} or .tar "
+        "(for a published set, the folder it was unpacked into)"
+    )
+
+
+def _folder_reader(folder: Path) -> Callable[[float], Table]:
+    files = visible_files(folder)
+    tables = [path for path in files if path.name in _TABLE_NAMES]
+    if len(tables) > 1:
+        names = ", ".join(path.name for path in tables)
+        raise DataError(f"{folder} holds several caption tables ({names}); give the path of the one to read")
+    if tables:
+        return lambda share: read_table(tables[0], max_skipped=share)
+    published = published_reader(folder)
+    if published is not None:
+        return lambda share: published(folder, max_skipped=share)
+    if any(path.suffix == ".tar" for path in files):
+        return lambda share: read_shards(folder, max_skipped=share)
+    if has_sidecars(folder):
+        return lambda share: read_sidecars(folder, max_skipped=share)
+    return lambda share: read_class_folders(folder, max_skipped=share)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise _unreadable(error, path) from error
+    return True
+
+
+def _unreadable(error: OSError | ValueError, path: Path) -> DataError:
+    place, reason = getattr(error, "filename", None) or path, getattr(error, "strerror", None) or error
+    return DataError(f"{place} cannot be read ({reason}); check the path and its permissions")
+
+
+def _nearest(path: Path) -> str:
+    """What stands beside a path that does not exist, for the message."""
+    parent = path.parent
+    if not parent.is_dir():
+        return f", nor does {parent}; check the path"
+    try:
+        beside = sorted(inside.name for inside in parent.iterdir() if not inside.name.startswith("."))
+    except OSError:
+        return "; check the path"
+    near = difflib.get_close_matches(path.name, beside, n=3, cutoff=0.4) or beside[:3]
+    return f"; in {parent} there is {', '.join(near)}" if near else f"; {parent} is empty"
