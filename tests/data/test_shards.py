@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import tarfile
 from pathlib import Path
 
@@ -142,6 +143,28 @@ def test_damaged_header_in_the_middle(tmp_path: Path) -> None:
     table = read_shards(tmp_path / "a.tar", max_skipped=1)
     assert [row.key for row in table.rows] == ["a.tar:1"]
     assert "nothing can be read from byte" in reasons(table)["a.tar"]
+
+
+def test_random_damage_raises_nothing_else(tmp_path: Path) -> None:
+    content = write(tmp_path / "a.tar", [member for key in range(4) for member in sample(str(key))]).read_bytes()
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        headers = [member.offset for member in archive.getmembers()]
+    chance = random.Random(0)
+    read = 0
+    for _ in range(300):
+        spoilt = bytearray(content)
+        for _ in range(chance.randint(1, 6)):
+            spoilt[chance.choice(headers) + chance.randrange(512)] = chance.randrange(256)
+        if chance.random() < 0.5:  # a checksum that fits the damage
+            at = chance.choice(headers)
+            spoilt[at + 148 : at + 156] = b" " * 8
+            spoilt[at + 148 : at + 156] = b"%06o\0 " % sum(spoilt[at : at + 512])
+        (tmp_path / "b.tar").write_bytes(spoilt)
+        try:
+            read += len(read_shards(tmp_path / "b.tar", max_skipped=1))
+        except DataError:
+            continue
+    assert read > 100
 
 
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_SPARSE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])

@@ -151,11 +151,13 @@ def test_folders_and_tables_without_permission(open_folder: Path) -> None:
     (open_folder / "locked.csv").write_text("image,caption\na.png,x\n")
     for path in (open_folder / "locked", open_folder / "half" / "cat", open_folder / "locked.csv"):
         path.chmod(0)
+    (open_folder / "listed").mkdir()
+    shard(open_folder / "listed" / "1.tar")
+    (open_folder / "listed").chmod(0o744)  # its names may be read, its files not
+    said = r"(locked|cat|locked\.csv|listed.*) cannot be read \(Permission denied\).*permission"
     with unprivileged():
-        for source in ("locked", "half", "locked.csv", "locked/cat"):
-            with pytest.raises(
-                DataError, match=r"(locked|cat|locked\.csv) cannot be read \(Permission denied\).*permission"
-            ):
+        for source in ("locked", "half", "locked.csv", "locked/cat", "listed"):
+            with pytest.raises(DataError, match=said):
                 open_table(open_folder / source)
 
 

@@ -44,7 +44,7 @@ class _Open:
     key: str
     picture: PictureRef
     attributes: Mapping[str, str]
-    captions: list[str] = field(default_factory=list)
+    captions: dict[str, None] = field(default_factory=dict)
 
 
 def read_table(path: Path, *, max_skipped: float = MAX_SKIPPED) -> Table:
@@ -154,10 +154,10 @@ def _identity(image: str | bytes) -> str:
 
 
 def _add_captions(opened: _Open, captions: list[str], key: str, skipped: SkipLog) -> None:
-    new = [caption for caption in dict.fromkeys(captions) if caption not in opened.captions]
-    if not new:
+    before = len(opened.captions)
+    opened.captions.update(dict.fromkeys(captions))
+    if len(opened.captions) == before:
         skipped.add(key, f"duplicate row: the same image and caption as {opened.key}")
-    opened.captions.extend(new)
 
 
 def _row(opened: _Open) -> Row:
@@ -236,7 +236,7 @@ def _parquet_records(path: Path, skipped: SkipLog) -> Iterator[Record | None]:
 
     try:
         values = pq.read_table(path).to_pylist()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path} is no readable Parquet file ({error}); write it again") from error
     yield from _value_records([(f"{path.name}:{n}", value) for n, value in enumerate(values, start=1)], path, skipped)
 
