@@ -24,6 +24,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -295,9 +296,8 @@ def build_emojis(modules: Path, emojis: list[Emoji], concepts: dict[str, str], s
 def write_table(path: Path, tables: list[pa.Table], dictionaries: list[str]) -> None:
     """Writes one row group a table at zstd level 19; measured, a dictionary pays only in columns of few values."""
     schema = tables[0].schema
-    with pq.ParquetWriter(
-        path, schema, compression="zstd", compression_level=19, use_dictionary=dictionaries
-    ) as writer:
+    options: dict[str, Any] = {"compression": "zstd", "compression_level": 19, "use_dictionary": dictionaries}
+    with pq.ParquetWriter(path, schema, **options) as writer:
         for table in tables:
             writer.write_table(table, row_group_size=len(table))
 
