@@ -1,0 +1,20 @@
+"""The run folder: where everything in it lies, its history, its card, its plots and its report."""
+
+from amodal.runs.card import RunCard, current_versions, read_card
+from amodal.runs.folder import SCHEMA, RunFolder, default_run_path
+from amodal.runs.history import History
+from amodal.runs.report import Confusion, write_report
+from amodal.runs.retrievals import Examples
+
+__all__ = [
+    "SCHEMA",
+    "Confusion",
+    "Examples",
+    "History",
+    "RunCard",
+    "RunFolder",
+    "current_versions",
+    "default_run_path",
+    "read_card",
+    "write_report",
+]
