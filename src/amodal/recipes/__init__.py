@@ -1,0 +1,24 @@
+"""Whole runs said in one YAML file: the schema, the building of parts from names, the loader of runs, run(recipe)."""
+
+from amodal.recipes.catalogue import load_recipe, recipe_names, recipe_path, write_recipe
+from amodal.recipes.judge import judge
+from amodal.recipes.load import Loaded, load_run
+from amodal.recipes.pairs import judged_pairs
+from amodal.recipes.run import Finished, resume, run_recipe
+from amodal.recipes.schema import Recipe, parse_recipe
+
+__all__ = [
+    "Finished",
+    "Loaded",
+    "Recipe",
+    "judge",
+    "judged_pairs",
+    "load_recipe",
+    "load_run",
+    "parse_recipe",
+    "recipe_names",
+    "recipe_path",
+    "resume",
+    "run_recipe",
+    "write_recipe",
+]

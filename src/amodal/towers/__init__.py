@@ -1,0 +1,26 @@
+"""Networks for one modality: pixels or token ids in, `Tokens` out.
+
+Every tower has `width` (of its pooled vector) and, when it reads pixels, `preprocessing`; when it reads words,
+`context_length`. `fingerprint(tower)` names its weights for caches and cards.
+"""
+
+from amodal.towers.classifier import ConSETower, class_texts, classifier_features
+from amodal.towers.fingerprint import fingerprint
+from amodal.towers.huggingface import HuggingFaceTextTower
+from amodal.towers.image import ImagePreprocessing, TimmTower
+from amodal.towers.packaged import PACKAGED_IMAGE, packaged_image_network, packaged_text_folder
+from amodal.towers.text import TextTransformer
+
+__all__ = [
+    "PACKAGED_IMAGE",
+    "ConSETower",
+    "HuggingFaceTextTower",
+    "ImagePreprocessing",
+    "TextTransformer",
+    "TimmTower",
+    "class_texts",
+    "classifier_features",
+    "fingerprint",
+    "packaged_image_network",
+    "packaged_text_folder",
+]

@@ -1,0 +1,126 @@
+"""Rows to batches. Order and every random choice depend only on seed, epoch and step, so that any step of any epoch
+can be told again: a resumed run sees what the uninterrupted one would have seen, with any number of workers."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from amodal.core.batch import Batch
+from amodal.core.errors import DataError
+from amodal.core.seeds import generator_for
+from amodal.data.pictures import BrokenPicture
+from amodal.data.rows import Row, SkipLog
+from amodal.data.tokenizers import Tokenizer
+
+Part = Callable[[list[int], torch.Generator], Mapping[str, Any]]
+"""Row numbers and a generator -> the fields of `Batch` for one modality."""
+
+MEMORY_FOR_PICTURES = 2 << 30
+
+
+class Captions:
+    """Each row's ids of one of its captions, drawn at random. -> ids and ids_mask (B, L)"""
+
+    def __init__(self, captions: Sequence[Sequence[str]], tokenizer: Tokenizer) -> None:
+        self._captions, self._tokenizer = captions, tokenizer
+
+    def __call__(self, rows: list[int], draw: torch.Generator) -> Mapping[str, Any]:
+        """The fields `ids` and `ids_mask` of these rows."""
+        texts = [self._captions[row][draw_index(len(self._captions[row]), draw)] for row in rows]
+        ids, mask = self._tokenizer(texts)
+        return {"ids": ids, "ids_mask": mask}
+
+
+class Pictures:
+    """Each row's pixels after `prepare`, which may draw. -> pixels (B, 3, H, W)
+
+    Decoded pictures stay in memory while they fit. A broken one raises; `readable` finds them beforehand.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        prepare: Callable[[Image.Image, torch.Generator], Tensor],
+        at_least: int | None = None,
+    ) -> None:
+        self._rows, self._prepare, self._at_least = rows, prepare, at_least
+        self._decoded: dict[int, Image.Image] = {}
+        self._room = MEMORY_FOR_PICTURES
+
+    def __call__(self, rows: list[int], draw: torch.Generator) -> Mapping[str, Any]:
+        """The field `pixels` of these rows."""
+        return {"pixels": torch.stack([self._prepare(self.image(row), draw) for row in rows])}
+
+    def image(self, row: int) -> Image.Image:
+        """The decoded picture of a row. Raises BrokenPicture."""
+        if row in self._decoded:
+            return self._decoded[row]
+        image = self._rows[row].picture.image(self._at_least)
+        size = 3 * image.width * image.height
+        if size <= self._room:
+            self._decoded[row] = image
+            self._room -= size
+        return image
+
+    def readable(self, skipped: SkipLog) -> list[int]:
+        """The rows whose picture can be decoded; the others go to `skipped` with the reason."""
+        good = []
+        for number, row in enumerate(self._rows):
+            try:
+                self.image(number)
+                good.append(number)
+            except BrokenPicture as error:
+                skipped.add(row.key, str(error))
+        return good
+
+
+class PairBatches(Dataset[Batch]):
+    """Shuffled batches of pairs, epoch after epoch; the last incomplete batch of an epoch is dropped.
+
+    keys, pairs: one a row; parts: an image part and a text part. A set smaller than one batch gives one batch of all
+    its rows. Raises DataError for fewer than two rows.
+    """
+
+    def __init__(
+        self, keys: Sequence[str], pairs: Sequence[str], parts: Sequence[Part], *, batch_size: int, seed: int
+    ) -> None:
+        if len(keys) < 2:
+            raise DataError(f"contrastive training needs at least two pairs; this set has {len(keys)}")
+        number = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
+        self._keys, self._parts, self._seed = keys, parts, seed
+        self._pair_id = torch.tensor([number[pair] for pair in pairs])
+        self.batch_size = min(batch_size, len(keys))
+        self.steps_per_epoch = len(keys) // self.batch_size
+
+    def __len__(self) -> int:
+        """Endless in principle: steps are numbered through all epochs."""
+        return self.steps_per_epoch << 24
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of one step, counted from the first step of the first epoch."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = torch.randperm(len(self._keys), generator=generator_for(self._seed, "order", epoch))
+        rows = order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
+        fields: dict[str, Any] = {}
+        for name, part in enumerate(self._parts):
+            fields.update(part(rows, generator_for(self._seed, "draw", step, name)))
+        return Batch(pair_id=self._pair_id[rows], key=tuple(self._keys[row] for row in rows), **fields)
+
+    def steps(self, first: int, last: int, *, workers: int = 0) -> Iterator[Batch]:
+        """The batches of steps first, ..., last - 1, made ahead by `workers` processes."""
+        if workers == 0:
+            yield from (self[step] for step in range(first, last))
+            return
+        yield from DataLoader(
+            self, batch_size=None, sampler=range(first, last), num_workers=workers, multiprocessing_context="spawn"
+        )
+
+
+def draw_index(count: int, draw: torch.Generator) -> int:
+    """A number from 0 to count - 1."""
+    return 0 if count == 1 else math.floor(torch.rand((), generator=draw).item() * count)

@@ -1,0 +1,93 @@
+"""Words to ids: a byte-level BPE trained on a person's own captions (Sennrich et al. 2016), or a tokenizer.json.
+
+B texts · L tokens
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import tokenizers
+import torch
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+
+from amodal.core.errors import DataError
+from amodal.core.files import atomic_write
+
+START, END, PAD = "<|start|>", "<|end|>", "<|pad|>"
+
+
+class Tokenizer:
+    """Texts -> ids (B, L) int64 and mask (B, L) True = real, cut to `context_length` with the end token kept."""
+
+    def __init__(self, inner: tokenizers.Tokenizer, *, context_length: int) -> None:
+        self.context_length = context_length
+        self._plain = tokenizers.Tokenizer.from_str(inner.to_str())
+        self._plain.no_truncation()
+        self._plain.no_padding()
+        self._inner = tokenizers.Tokenizer.from_str(self._plain.to_str())
+        self._inner.enable_truncation(context_length)
+        pad = next((t for t in (PAD, "[PAD]", "<pad>") if inner.token_to_id(t) is not None), None)
+        self._pad = inner.token_to_id(pad) if pad is not None else 0
+
+    def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Ids and mask, padded to the longest of these texts. -> (B, L) int64, (B, L) bool"""
+        rows = [encoding.ids for encoding in self._inner.encode_batch(list(texts))]
+        length = max((len(row) for row in rows), default=0)
+        ids = torch.full((len(rows), length), self._pad, dtype=torch.int64)
+        mask = torch.zeros((len(rows), length), dtype=torch.bool)
+        for number, row in enumerate(rows):
+            ids[number, : len(row)] = torch.tensor(row, dtype=torch.int64)
+            mask[number, : len(row)] = True
+        return ids, mask
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text before any is cut off."""
+        return [len(encoding.ids) for encoding in self._plain.encode_batch(list(texts))]
+
+    @property
+    def vocabulary(self) -> int:
+        """How many ids there are."""
+        return self._inner.get_vocab_size()
+
+    def save(self, path: Path) -> None:
+        """Writes a tokenizer.json that `load_tokenizer` and Hugging Face tokenizers read."""
+        atomic_write(path, self._plain.to_str(pretty=True))
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of everything that decides the ids."""
+        return hashlib.sha256(f"{self.context_length}{self._plain.to_str()}".encode()).hexdigest()
+
+
+def train_bpe(texts: Iterable[str], *, vocabulary: int, context_length: int) -> Tokenizer:
+    """A lower-casing byte-level BPE with start and end tokens. Any later text can be encoded: no unknown token.
+
+    The same texts give the same tokenizer. Raises DataError when there is no text.
+    """
+    captions = sorted(set(texts))
+    if not captions:
+        raise DataError("no captions to train a tokenizer on; check the caption column")
+    inner = tokenizers.Tokenizer(models.BPE())
+    inner.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, START, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    inner.train_from_iterator(captions, trainer)
+    special = [(START, inner.token_to_id(START)), (END, inner.token_to_id(END))]
+    inner.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=special)
+    return Tokenizer(inner, context_length=context_length)
+
+
+def load_tokenizer(path: Path, *, context_length: int) -> Tokenizer:
+    """The tokenizer of a tokenizer.json, or of a folder that holds one. Raises DataError when it is none."""
+    file = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        return Tokenizer(tokenizers.Tokenizer.from_file(str(file)), context_length=context_length)
+    except Exception as error:  # the Rust library raises the bare class only
+        raise DataError(f"{file} is not a tokenizer.json: {error}") from error

@@ -1,0 +1,120 @@
+"""A dual encoder over data: rows or texts in, unit vectors out, in batches, whatever of it is frozen.
+
+N pictures · M texts · D width of the joint space
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from amodal.core.progress import progress
+from amodal.data.pictures import BrokenPicture
+from amodal.data.rows import Row, SkipLog
+from amodal.data.tokenizers import Tokenizer
+from amodal.features.cache import FeatureCache
+from amodal.features.extract import image_features, prepare_view, text_features
+from amodal.features.parts import pooled_tokens
+from amodal.models import DualEncoder
+
+PICTURES_A_BATCH, TEXTS_A_BATCH, ROWS_A_HEAD = 32, 256, 4096
+
+
+def is_frozen(tower: nn.Module) -> bool:
+    """Whether training leaves the tower as it is, so that what it says may be kept."""
+    return not any(parameter.requires_grad for parameter in tower.parameters())
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A model with what it needs to read pictures and words. cache: where frozen towers' features are kept."""
+
+    model: DualEncoder
+    tokenizer: Tokenizer
+    cache: FeatureCache | None
+    device: torch.device
+    views: tuple[int, ...] = (0,)
+
+    def tower_images(self, rows: Sequence[Row], skipped: SkipLog) -> tuple[Tensor, list[int]] | None:
+        """Cached features of a frozen image tower, (V, N, F), and the readable rows; None for one that is trained."""
+        if self.cache is None or not is_frozen(self.model.image_tower):
+            return None
+        tower = self.model.image_tower.eval()
+        return image_features(tower, rows, views=self.views, cache=self.cache, skipped=skipped, device=self.device)
+
+    def tower_texts(self, texts: Sequence[str]) -> Tensor | None:
+        """Cached features of a frozen text tower, (M, F); None for one that is trained."""
+        if self.cache is None or not is_frozen(self.model.text_tower):
+            return None
+        return text_features(self.model.text_tower.eval(), self.tokenizer, texts, cache=self.cache, device=self.device)
+
+    @torch.inference_mode()
+    def images(self, rows: Sequence[Row], skipped: SkipLog) -> tuple[np.ndarray, list[int]]:
+        """Unit vectors (N, D) of the readable pictures, and which rows these are."""
+        known = self.tower_images(rows, skipped)
+        if known is not None:
+            features_VNF, kept = known
+            return self.head_images(features_VNF), kept
+        kept, vectors = [], []
+        with progress("Pictures", len(rows), "pictures") as bar:
+            for start in range(0, len(rows), PICTURES_A_BATCH):
+                pixels = []
+                for number in range(start, min(start + PICTURES_A_BATCH, len(rows))):
+                    try:
+                        pixels.append(self._pixels(rows[number]))
+                        kept.append(number)
+                    except BrokenPicture as error:
+                        skipped.add(rows[number].key, str(error))
+                if pixels:
+                    vectors.append(self.pixels(torch.stack(pixels)))
+                bar.update(min(PICTURES_A_BATCH, len(rows) - start))
+        return (np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)), kept
+
+    @torch.inference_mode()
+    def head_images(self, features_VNF: Tensor) -> np.ndarray:
+        """Unit vectors of cached features: the mean over the views, made unit length again. -> (N, D)"""
+        views = [
+            _in_blocks(lambda part: self.model.encode_image(pooled_tokens(part)), x, self.device) for x in features_VNF
+        ]
+        mean_ND = np.mean(views, axis=0)
+        return mean_ND / np.linalg.norm(mean_ND, axis=1, keepdims=True).clip(1e-12)
+
+    @torch.inference_mode()
+    def pixels(self, pixels: Tensor) -> np.ndarray:
+        """Unit vectors of prepared pixels (N, 3, H, W). -> (N, D)"""
+        inputs = pixels.to(self.device).contiguous(memory_format=torch.channels_last)
+        return self.model.eval().encode_image(inputs).float().cpu().numpy()
+
+    @torch.inference_mode()
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors of texts, each distinct one computed once. -> (M, D)"""
+        self.model.eval()
+        distinct = sorted(set(texts), key=len)
+        known = self.tower_texts(distinct)
+        if known is not None:
+            vectors = self.head_texts(known)
+        else:
+            parts = [distinct[start : start + TEXTS_A_BATCH] for start in range(0, len(distinct), TEXTS_A_BATCH)]
+            vectors = np.concatenate([self._read(part) for part in parts]) if parts else np.empty((0, 0), np.float32)
+        place = {text: number for number, text in enumerate(distinct)}
+        return vectors[[place[text] for text in texts]]
+
+    @torch.inference_mode()
+    def head_texts(self, features_MF: Tensor) -> np.ndarray:
+        """Unit vectors of cached text features (M, F). -> (M, D)"""
+        return _in_blocks(lambda part: self.model.encode_text(pooled_tokens(part)), features_MF, self.device)
+
+    def _read(self, texts: list[str]) -> np.ndarray:
+        ids, mask = self.tokenizer(texts)
+        return self.model.encode_text((ids.to(self.device), mask.to(self.device))).float().cpu().numpy()
+
+    def _pixels(self, row: Row) -> Tensor:
+        preprocessing = self.model.image_tower.preprocessing
+        return prepare_view(row.picture.image(preprocessing.size), preprocessing, 0)
+
+
+def _in_blocks(head: Callable[[Tensor], Tensor], rows_NF: Tensor, device: torch.device) -> np.ndarray:
+    parts = [head(part.to(device)).float().cpu() for part in rows_NF.split(ROWS_A_HEAD)]
+    return torch.cat(parts).numpy()

@@ -1,0 +1,132 @@
+"""Frozen towers run once over what is new; everything else comes from the cache.
+
+N pictures · V views · M texts · F width of a tower
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from amodal.core.progress import progress
+from amodal.core.seeds import generator_for
+from amodal.data.pictures import BrokenPicture
+from amodal.data.rows import Row, SkipLog
+from amodal.data.tokenizers import Tokenizer
+from amodal.data.transforms import fit_picture, random_view, to_tensor
+from amodal.features.cache import FeatureCache
+from amodal.towers import ImagePreprocessing, fingerprint
+
+Loaded = TypeVar("Loaded")
+PICTURES_A_BATCH, TEXTS_A_BATCH = 32, 128
+
+
+def prepare_view(image: Image.Image, preprocessing: ImagePreprocessing, view: int) -> Tensor:
+    """View 0 is the plain picture, 1 its mirror image, further ones fixed random crops. -> (3, H, W)"""
+    if view <= 1:
+        fitted = fit_picture(image, preprocessing.size, preprocessing.fit)
+        fitted = fitted.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view == 1 else fitted
+    else:
+        fitted = random_view(image, preprocessing.size, generator_for(view, "view"), smallest=0.6)
+    return to_tensor(fitted, preprocessing.mean, preprocessing.std)
+
+
+@torch.inference_mode()
+def image_features(
+    tower: nn.Module,
+    rows: Sequence[Row],
+    *,
+    views: Sequence[int],
+    cache: FeatureCache,
+    skipped: SkipLog,
+    device: torch.device,
+) -> tuple[Tensor, list[int]]:
+    """The pooled features of every readable picture. -> (V, N, F) float32 on the CPU, and the positions of the N rows
+
+    Each distinct picture is decoded and computed once. A broken one is noted in `skipped` and left out.
+    """
+    preprocessing: ImagePreprocessing = tower.preprocessing  # pyright: ignore[reportAssignmentType]
+    name = fingerprint(tower, preprocessing)
+    contents, positions = [], []
+    for position, row in enumerate(rows):
+        try:
+            contents.append(hashlib.sha256(row.picture.content()).hexdigest())
+            positions.append(position)
+        except BrokenPicture as error:
+            skipped.add(row.key, str(error))
+    wanted = {content: position for content, position in zip(contents, positions, strict=True)}
+    keys = {(content, view): f"{name}/{view}/{content}" for content in wanted for view in views}
+    found = cache.get(keys.values())
+    missing = [content for content in wanted if any(keys[content, view] not in found for view in views)]
+
+    def load(content: str) -> list[Tensor] | None:
+        row = rows[wanted[content]]
+        try:
+            image = row.picture.image(preprocessing.size)
+        except BrokenPicture as error:
+            skipped.add(row.key, str(error))
+            return None
+        return [prepare_view(image, preprocessing, view) for view in views]
+
+    def run(loaded: list[tuple[str, list[Tensor]]]) -> dict[str, np.ndarray]:
+        pixels = torch.stack([pixel for _, part in loaded for pixel in part]).to(device)
+        pooled = tower(pixels.contiguous(memory_format=torch.channels_last)).pooled.float().cpu().numpy()
+        names = [keys[content, view] for content, _ in loaded for view in views]
+        return dict(zip(names, pooled, strict=True))
+
+    size = max(1, PICTURES_A_BATCH // len(views))
+    found.update(_compute(missing, load, run, size=size, label="Image tower", unit="pictures", cache=cache))
+    kept = [i for i, content in enumerate(contents) if keys[content, views[0]] in found]
+    if not kept:
+        return torch.empty(len(views), 0, 0), []
+    stacked = np.stack([[found[keys[contents[i], view]] for i in kept] for view in views])
+    return torch.from_numpy(stacked), [positions[i] for i in kept]
+
+
+@torch.inference_mode()
+def text_features(
+    tower: nn.Module, tokenizer: Tokenizer, texts: Sequence[str], *, cache: FeatureCache, device: torch.device
+) -> Tensor:
+    """The pooled features of every text, each distinct text computed once. -> (M, F) float32 on the CPU"""
+    name = fingerprint(tower, tokenizer.fingerprint())
+    keys = {text: f"{name}/{hashlib.sha256(text.encode()).hexdigest()}" for text in texts}
+    found = cache.get(keys.values())
+    missing = sorted({text for text in keys if keys[text] not in found}, key=len)  # alike in length: little padding
+
+    def run(loaded: list[tuple[str, str]]) -> dict[str, np.ndarray]:
+        ids, mask = tokenizer([text for text, _ in loaded])
+        pooled = tower(ids.to(device), mask.to(device)).pooled.float().cpu().numpy()
+        return dict(zip([keys[text] for text, _ in loaded], pooled, strict=True))
+
+    found.update(
+        _compute(missing, lambda text: text, run, size=TEXTS_A_BATCH, label="Text tower", unit="texts", cache=cache)
+    )
+    return torch.from_numpy(np.stack([found[keys[text]] for text in texts]))
+
+
+def _compute(
+    missing: Sequence[str],
+    load: Callable[[str], Loaded | None],
+    run: Callable[[list[tuple[str, Loaded]]], dict[str, np.ndarray]],
+    *,
+    size: int,
+    label: str,
+    unit: str,
+    cache: FeatureCache,
+) -> dict[str, np.ndarray]:
+    """Loads and runs what is missing in batches of `size`; every batch is in the cache before the next begins."""
+    computed: dict[str, np.ndarray] = {}
+    with progress(label, len(missing), unit) as bar:
+        for start in range(0, len(missing), size):
+            part = missing[start : start + size]
+            loaded = [(name, value) for name in part if (value := load(name)) is not None]
+            if loaded:
+                vectors = run(loaded)
+                cache.put(vectors)
+                computed.update(vectors)
+            bar.update(len(part))
+    return computed

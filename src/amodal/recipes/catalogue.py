@@ -1,0 +1,92 @@
+"""Recipes by name or file: read, extended by one base, overridden by key=value."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from amodal.core.errors import RecipeError
+from amodal.core.files import atomic_write
+from amodal.recipes.schema import Recipe, parse_recipe
+
+FOLDER = Path(__file__).parent
+
+
+def recipe_names() -> list[str]:
+    """The shipped recipes."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a shipped recipe, or the path given. Raises RecipeError with the nearest name."""
+    if name in recipe_names():
+        return FOLDER / f"{name}.yaml"
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise RecipeError(f"there is no recipe file {path}")
+    near = difflib.get_close_matches(name, recipe_names(), n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise RecipeError(f"no recipe {name!r}{hint} There are {', '.join(recipe_names())}; or give a .yaml file")
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe with its base (`extends`, one level) and overrides of the form "training.epochs=3" laid over it.
+
+    Values are YAML: 3, 1e-3, true, [0, 1], text. Raises RecipeError.
+    """
+    path = recipe_path(name)
+    values = _read(path)
+    base = values.pop("extends", None)
+    if base is not None:
+        inherited = _read(recipe_path(str(base)))
+        if "extends" in inherited:
+            raise RecipeError(f"{path}: {base} itself extends {inherited['extends']}; a base may not have a base")
+        values = _merge(inherited, values)
+    for override in overrides:
+        values = _merge(values, _override(override))
+    return parse_recipe(values, str(path) if path.parent != FOLDER else f"recipe {name}")
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """The whole recipe with every default filled in, as YAML, atomically."""
+    atomic_write(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path} holds no mapping of keys to values")
+    return values
+
+
+def _override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set {text!r} is not of the form key=value, as in --set training.epochs=3")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {text!r}: the value is not YAML ({error})") from error
+    if isinstance(nested, str):
+        try:  # YAML 1.1 reads 1e-3 as text; people mean the number
+            nested = float(nested)
+        except ValueError:
+            nested = str(nested)
+    for part in reversed(key.strip().split(".")):
+        nested = {part: nested}
+    return nested
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged

@@ -1,0 +1,162 @@
+"""From a table to what training reads and what evaluation judges, whatever is frozen.
+
+V views · N pictures · M texts · F width of a tower · K classes
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amodal.core.errors import DataError
+from amodal.data.batches import Captions, PairBatches, Part, Pictures
+from amodal.data.rows import Row, SkipLog, Table
+from amodal.data.transforms import random_view, to_tensor
+from amodal.features import CachedImages, CachedTexts, Encoder
+from amodal.recipes.schema import Recipe
+from amodal.towers import ConSETower, class_texts, classifier_features
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The pairs of one split, ready to be encoded again and again by a model that changes.
+
+    images: cached tower features (V, N, F), or None for a tower that is trained; the same of texts. groups tell which
+    text belongs to which picture; `rows` are the N readable ones.
+    """
+
+    encoder: Encoder
+    rows: list[Row]
+    texts: list[str]
+    image_groups: np.ndarray
+    text_groups: np.ndarray
+    images: Tensor | None
+    text_features: Tensor | None
+    skipped: SkipLog
+
+    def encode(self) -> tuple[np.ndarray, np.ndarray]:
+        """Unit vectors of the pictures (N, D) and of the texts (M, D), by the model as it is now."""
+        encoder = self.encoder
+        encoder.model.eval()
+        if self.images is not None:
+            image_ND = encoder.head_images(self.images)
+        else:
+            image_ND = encoder.images(self.rows, self.skipped)[0]
+        if self.text_features is not None:
+            return image_ND, encoder.head_texts(self.text_features)
+        return image_ND, encoder.texts(self.texts)
+
+
+def judged_pairs(encoder: Encoder, table: Table, captions: str) -> Judged:
+    """The pairs of `table`; captions "first" judges one caption a picture, "all" every one."""
+    known = encoder.tower_images(table.rows, table.skipped)
+    if known is not None:
+        images, kept = known
+    else:
+        images = None
+        pictures = Pictures(table.rows, lambda image, _: torch.empty(0), encoder.model.image_tower.preprocessing.size)
+        kept = pictures.readable(table.skipped)
+    rows = [table.rows[number] for number in kept]
+    if not rows:
+        raise DataError(f"{table.name}: not one picture of this split can be read")
+    texts = dict.fromkeys(
+        (row.pair, text) for row in rows for text in (row.captions if captions == "all" else row.captions[:1])
+    )
+    number = {pair: index for index, pair in enumerate(dict.fromkeys(row.pair for row in rows))}
+    said = [text for _, text in texts]
+    return Judged(
+        encoder=encoder,
+        rows=rows,
+        texts=said,
+        image_groups=np.array([number[row.pair] for row in rows]),
+        text_groups=np.array([number[pair] for pair, _ in texts]),
+        images=images,
+        text_features=encoder.tower_texts(said),
+        skipped=table.skipped,
+    )
+
+
+def training_batches(recipe: Recipe, encoder: Encoder, table: Table) -> PairBatches:
+    """The batches of the training split; also measures the inputs of heads over frozen towers."""
+    known = encoder.tower_images(table.rows, table.skipped)
+    rows, pairs = table.rows, [row.pair for row in table.rows]
+    if known is not None:
+        features_VNF, kept = known
+        rows = [table.rows[number] for number in kept]
+        table.skipped.check(len(table.rows) + len(table.skipped))
+        pairs = [row.pair for row in rows]
+    captions = [row.captions if recipe.data.captions == "all" else row.captions[:1] for row in rows]
+    keys = [row.key for row in rows]
+    image_part: Part
+    if known is not None:
+        encoder.model.image_head.fit_inputs(features_VNF.flatten(0, 1))
+        if recipe.task.class_pairs:
+            features_VNF, extra = _with_classes(encoder, features_VNF)
+            captions, keys = [*captions, *extra], [*keys, *(f"class:{texts[0]}" for texts in extra)]
+            pairs = [*pairs, *(f"class:{number}" for number in range(len(extra)))]
+        image_part = CachedImages(features_VNF)
+    else:
+        image_part, rows, keep = _pictures(recipe, encoder, table)
+        captions, keys, pairs = ([values[number] for number in keep] for values in (captions, keys, pairs))
+    text_part = _texts(encoder, captions)
+    training = recipe.training
+    return PairBatches(keys, pairs, [image_part, text_part], batch_size=training.batch_size, seed=training.seed)
+
+
+def _pictures(recipe: Recipe, encoder: Encoder, table: Table) -> tuple[Part, list[Row], list[int]]:
+    """Pictures decoded once and seen in random views, without those that cannot be read."""
+    preprocessing, augment = encoder.model.image_tower.preprocessing, recipe.training.augment
+    size, mean, std = preprocessing.size, preprocessing.mean, preprocessing.std
+    looked = Pictures(table.rows, lambda image, draw: torch.empty(0), size)
+    keep = looked.readable(table.skipped)
+    table.skipped.check(len(table.rows) + len(table.skipped))
+    rows = [table.rows[number] for number in keep]
+    view = _View(size, mean, std, augment.smallest, augment.flip, augment.rotate, augment.jitter)
+    return Pictures(rows, view, 2 * size), rows, keep
+
+
+@dataclass(frozen=True)
+class _View:
+    """A random view as a tensor; a class and not a closure so that worker processes can be handed it."""
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    smallest: float
+    flip: bool
+    rotate: float
+    jitter: float
+
+    def __call__(self, image, draw: torch.Generator) -> Tensor:
+        seen = random_view(
+            image, self.size, draw, smallest=self.smallest, flip=self.flip, rotate=self.rotate, jitter=self.jitter
+        )
+        return to_tensor(seen, self.mean, self.std)
+
+
+def _texts(encoder: Encoder, captions: Sequence[Sequence[str]]) -> Part:
+    distinct = list(dict.fromkeys(text for texts in captions for text in texts))
+    features_MF = encoder.tower_texts(distinct)
+    if features_MF is None:
+        return Captions(captions, encoder.tokenizer)
+    encoder.model.text_head.fit_inputs(features_MF)
+    place = {text: number for number, text in enumerate(distinct)}
+    return CachedTexts(features_MF, [[place[text] for text in texts] for texts in captions])
+
+
+def _with_classes(encoder: Encoder, features_VNF: Tensor) -> tuple[Tensor, list[tuple[str, ...]]]:
+    """The features with a stand-in for each class of the classifier behind them, and what is said of the classes."""
+    tower = encoder.model.image_tower
+    assert isinstance(tower, ConSETower)
+    plain_NF = features_VNF[0, :, : tower.head.in_features]
+    mean_F = plain_NF.mean(dim=0)
+    stand_in_KF = classifier_features(tower, mean_F, (plain_NF - mean_F).norm(dim=1).mean().item())
+    repeated = stand_in_KF.expand(len(features_VNF), *stand_in_KF.shape)
+    return torch.cat([features_VNF, repeated], dim=1), class_texts(len(stand_in_KF))
+
+
+def limited(table: Table, limit: int) -> Table:
+    """The first `limit` rows, or all when it is 0."""
+    return replace(table, rows=table.rows[:limit]) if limit else table

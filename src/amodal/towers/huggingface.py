@@ -1,0 +1,47 @@
+"""Text towers from Hugging Face transformers, by name or local folder.
+
+B texts · L tokens · D width
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from amodal.core.batch import Tokens
+from amodal.core.errors import RecipeError
+
+
+class HuggingFaceTextTower(nn.Module):
+    """An encoder of transformers with mean or first-token pooling. Ids (B, L) and mask -> Tokens (B, L, D).
+
+    source: a hub name or a local folder; pretrained=False builds the architecture of its config with fresh weights.
+    Code from the hub is never run and only safetensors weights are read. Raises RecipeError when it cannot be loaded.
+    """
+
+    def __init__(
+        self, source: str, *, pooling: Literal["mean", "first"] = "mean", pretrained: bool = True, config: Any = None
+    ) -> None:
+        super().__init__()
+        from transformers import AutoConfig, AutoModel
+
+        try:
+            config = config or AutoConfig.from_pretrained(source, trust_remote_code=False)
+            if pretrained:
+                self.network = AutoModel.from_pretrained(source, trust_remote_code=False, use_safetensors=True)
+            else:
+                self.network = AutoModel.from_config(config, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            where = "" if Path(source).exists() else "; without a network, give a local folder that holds the model"
+            raise RecipeError(f"cannot load the text tower {source!r}: {error}{where}") from error
+        self.pooling = pooling
+        self.width: int = self.network.config.hidden_size
+        self.context_length: int = getattr(self.network.config, "max_position_embeddings", 512)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tokens:
+        """ids: (B, L) int64; mask: (B, L) True = real. -> Tokens; pooled is the mean of real tokens or the first."""
+        sequence = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        weight = mask[..., None].to(sequence.dtype)
+        sequence = sequence * weight
+        pooled = sequence[:, 0] if self.pooling == "first" else sequence.sum(1) / weight.sum(1).clamp(min=1)
+        return Tokens(sequence, mask, pooled)

@@ -1,0 +1,75 @@
+"""Image towers: any timm network by name.
+
+B pictures · C channels · H W pixels · P patches (or places of the last feature map) · D width
+"""
+
+from dataclasses import dataclass
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from amodal.core.batch import Tokens
+from amodal.core.errors import RecipeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePreprocessing:
+    """How a picture becomes a tensor: resized to `size` x `size`, then (value / 255 - mean) / std a channel.
+
+    fit: "squash" resizes both sides, "crop" resizes the shorter side and cuts the centre, "pad" resizes the longer
+    side and fills the rest with white.
+    """
+
+    size: int
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    fit: str = "squash"
+
+
+class TimmTower(nn.Module):
+    """A timm network without its classifier. Pixels (B, 3, H, W) -> Tokens with P places of D and a pooled (B, D).
+
+    name: any of `timm.list_models()`, or "hf-hub:..." / "local-dir:PATH" as timm understands them; pretrained asks
+    timm for its weights, from the hub unless the name is a local folder. image_size: 0 keeps the network's own.
+    Raises RecipeError for an unknown name, with the nearest ones.
+    """
+
+    def __init__(
+        self, name: str, *, image_size: int = 0, pretrained: bool = False, options: dict | None = None
+    ) -> None:
+        super().__init__()
+        size = {"img_size": image_size} if image_size and _takes_size(name) else {}
+        try:
+            self.network = timm.create_model(name, pretrained=pretrained, num_classes=0, **size, **(options or {}))
+        except RuntimeError as error:
+            near = ", ".join(timm.list_models(f"*{name.split('_')[0].split('.')[0]}*")[:5]) or "see timm.list_models()"
+            raise RecipeError(f"timm cannot build {name!r} ({error}); names like it: {near}") from error
+        config = self.network.pretrained_cfg
+        self.preprocessing = ImagePreprocessing(
+            size=image_size or config["input_size"][-1], mean=tuple(config["mean"]), std=tuple(config["std"])
+        )
+        self.width: int = self.network.num_features
+        with torch.no_grad():  # some heads widen the pooled vector (MobileNetV3); ask the network itself
+            was_training = self.network.training
+            probe = torch.zeros(1, 3, self.preprocessing.size, self.preprocessing.size)
+            self.width = self.network.eval()(probe).shape[-1]
+            self.network.train(was_training)
+
+    def forward(self, pixels: Tensor) -> Tokens:
+        """(B, 3, H, W) -> Tokens (B, P, D), all real."""
+        raw = self.network.forward_features(pixels)
+        pooled = self.network.forward_head(raw, pre_logits=True)
+        sequence = raw.flatten(2).transpose(1, 2) if raw.ndim == 4 and _channels_first(self.network) else raw
+        if sequence.ndim == 4:  # (B, H, W, D), as Swin gives
+            sequence = sequence.flatten(1, 2)
+        mask = torch.ones(sequence.shape[:2], dtype=torch.bool, device=sequence.device)
+        return Tokens(sequence, mask, pooled)
+
+
+def _channels_first(network: nn.Module) -> bool:
+    return getattr(network, "output_fmt", "NCHW") == "NCHW" and not type(network).__name__.startswith("Swin")
+
+
+def _takes_size(name: str) -> bool:
+    return any(part in name for part in ("vit_", "deit", "beit", "eva", "swin", "mixer"))

@@ -1,0 +1,103 @@
+"""Checkpoints: one safetensors file that holds every tensor and, in its header, the rest of the state as JSON.
+
+One file is replaced in one rename, so that a killed run finds the last whole state and nothing else.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from amodal.core.errors import RunError
+from amodal.core.files import atomic_path
+
+
+@dataclass
+class Progressed:
+    """How far a run has come. step: finished optimiser steps; best: the best validation figure so far and its step."""
+
+    step: int = 0
+    best: float = float("-inf")
+    best_step: int = 0
+    seconds: float = 0.0
+    done: bool = False
+    recipe: str = field(default="")
+
+
+def save_checkpoint(
+    path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, at: Progressed
+) -> None:
+    """Writes the state of `modules` (name -> module), of the optimiser and `at`, atomically.
+
+    Only what training changes is kept: parameters that are frozen come back from where they came.
+    """
+    tensors = {
+        f"{name}.{key}": tensor for name, module in modules.items() for key, tensor in learned_state(module).items()
+    }
+    scalars: dict[str, Any] = {}
+    for number, state in optimizer.state_dict()["state"].items():
+        for key, value in state.items():
+            name = f"optimizer.{number}.{key}"
+            if isinstance(value, Tensor):
+                tensors[name] = value
+            else:
+                scalars[name] = value
+    header = {"state": json.dumps(asdict(at)), "scalars": json.dumps(scalars)}
+    with atomic_path(path) as temporary:
+        save_file(
+            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, temporary, header
+        )
+
+
+def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> Progressed:
+    """Puts the state of a checkpoint back. Raises RunError when the file is damaged or of another model."""
+    try:
+        with safe_open(path, framework="pt") as stored:
+            header = stored.metadata()
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise RunError(
+            f"the checkpoint {path} cannot be read ({error}); start the run anew with another --out"
+        ) from error
+    for name, module in modules.items():
+        own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+        load_learned(module, own, str(path))
+    states: dict[int, dict[str, Any]] = {}
+    values = {**tensors, **json.loads(header["scalars"])}
+    for key, value in values.items():
+        if key.startswith("optimizer."):
+            _, number, field_name = key.split(".", 2)
+            states.setdefault(int(number), {})[field_name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+    return Progressed(**json.loads(header["state"]))
+
+
+def learned_state(module: nn.Module) -> dict[str, Tensor]:
+    """The state of a module without its wholly frozen parts: a frozen tower, for one, comes back from its source."""
+    frozen = tuple(
+        f"{name}." for name, part in module.named_modules() if name and getattr(part, "frozen_from_source", False)
+    )
+    return {key: value for key, value in module.state_dict().items() if not key.startswith(frozen)}
+
+
+def load_learned(module: nn.Module, tensors: dict[str, Tensor], place: str) -> None:
+    """Loads what `learned_state` gave. Raises RunError naming the first tensor that is missing, surplus or misshapen."""
+    expected = learned_state(module)
+    for name in expected.keys() ^ tensors.keys():
+        raise RunError(f"{place}: tensor {name!r} is {'missing' if name in expected else 'not of this model'}")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise RunError(f"{place}: {name} is {tuple(tensor.shape)}, the model has {tuple(expected[name].shape)}")
+    module.load_state_dict(tensors, strict=False)
+
+
+def save_weights(path: Path, module: nn.Module) -> None:
+    """Writes `learned_state` as a plain safetensors file, atomically."""
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in learned_state(module).items()}
+    with atomic_path(path) as temporary:
+        save_file(state, temporary, {"format": "pt"})

@@ -1,0 +1,39 @@
+"""AdamW (Loshchilov & Hutter 2019) with the groups of this field, warm-up and cosine decay."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def parameter_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict]:
+    """Trainable parameters in two groups: matrices decay; norms, biases, gains and the logit scale do not."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    decayed = [p for p in parameters if p.ndim >= 2]
+    plain = [p for p in parameters if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def build_optimizer(
+    modules: Iterable[nn.Module], *, learning_rate: float, weight_decay: float, betas: tuple[float, float]
+) -> torch.optim.AdamW:
+    """AdamW over the trainable parameters of `modules`. Raises ValueError when there are none."""
+    groups = parameter_groups(modules, weight_decay)
+    if not groups:
+        raise ValueError("nothing is trainable: every tower and head is frozen")
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=False)
+
+
+def warmup_cosine(optimizer: torch.optim.Optimizer, *, warmup: int, steps: int) -> LambdaLR:
+    """The rate rises linearly for `warmup` steps, then falls along half a cosine to zero at `steps`."""
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        done = (step - warmup) / max(1, steps - warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    return LambdaLR(optimizer, factor)
