@@ -33,7 +33,8 @@ class Progress:
     def _show(self, now: float, note: str) -> None:
         rate = (self.done - self._first) / max(now - self._started, 1e-9)
         left = (self.total - self.done) / rate if rate > 0 else float("inf")
-        text = f"{self.label} {self.done:,}/{self.total:,} {self.unit} · {rate:,.0f}/s · {clock(left)} left {note}".rstrip()
+        count = f"{self.done:,}/{self.total:,} {self.unit}"
+        text = f"{self.label} {count} · {rate:,.0f}/s · {clock(left)} left {note}".rstrip()
         if self._terminal:
             filled = round(24 * self.done / max(self.total, 1))
             print(f"\r\x1b[2K{'━' * filled}{'─' * (24 - filled)} {text}", end="", file=sys.stderr, flush=True)

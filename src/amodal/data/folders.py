@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from amodal.core.errors import DataError
+from amodal.core.errors import DataError, UsageError
 from amodal.data.pictures import PICTURE_SUFFIXES, FileRef
 from amodal.data.rows import MAX_SKIPPED, Row, SkipLog, Table, finished_table
 from amodal.data.tables import Record, find_picture, gather
@@ -141,3 +141,18 @@ def _refuse(error: OSError) -> None:
     raise DataError(
         f"{error.filename} cannot be read ({error.strerror}); check the path and your permission to read it"
     ) from error
+
+
+def picture_files(given: Path) -> list[Path]:
+    """The picture a person named, or every picture in and below the folder they named, in order of path.
+
+    Raises UsageError when there is no such thing or the folder holds no picture.
+    """
+    if given.is_dir():
+        found = sorted(path for path in given.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+        if not found:
+            raise UsageError(f"{given} holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
+        return found
+    if not given.exists():
+        raise UsageError(f"there is no picture {given}; check the path")
+    return [given]

@@ -58,7 +58,7 @@ def image_features(
             positions.append(position)
         except BrokenPicture as error:
             skipped.add(row.key, str(error))
-    wanted = {content: position for content, position in zip(contents, positions, strict=True)}
+    wanted = dict(zip(contents, positions, strict=True))
     keys = {(content, view): f"{name}/{view}/{content}" for content in wanted for view in views}
     found = cache.get(keys.values())
     missing = [content for content in wanted if any(keys[content, view] not in found for view in views)]

@@ -1,5 +1,6 @@
 """Whole runs said in one YAML file: the schema, the building of parts from names, the loader of runs, run(recipe)."""
 
+from amodal.recipes.again import evaluate_run
 from amodal.recipes.catalogue import load_recipe, recipe_names, recipe_path, write_recipe
 from amodal.recipes.judge import judge
 from amodal.recipes.load import Loaded, load_run
@@ -11,6 +12,7 @@ __all__ = [
     "Finished",
     "Loaded",
     "Recipe",
+    "evaluate_run",
     "judge",
     "judged_pairs",
     "load_recipe",

@@ -4,26 +4,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from amodal.core.errors import RunError
 from amodal.features import Encoder, FeatureCache
-from amodal.recipes.build import build_model
+from amodal.recipes.build import build_model, build_task
 from amodal.recipes.catalogue import load_recipe
 from amodal.recipes.schema import Recipe
 from amodal.runs import RunFolder
-from amodal.training import load_learned
-
-PACKAGED_DEFAULT = Path(__file__).parent.parent / "inference" / "default"
+from amodal.training import load_weights
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model that was trained, and the recipe that says how."""
+    """A model that was trained, the recipe that says how, and the logarithm of its inverse temperature."""
 
     encoder: Encoder
     recipe: Recipe
+    logit_scale: float
 
 
 def load_run(path: Path, *, device: torch.device, cache: FeatureCache) -> Loaded:
@@ -33,9 +30,7 @@ def load_run(path: Path, *, device: torch.device, cache: FeatureCache) -> Loaded
         raise RunError(f"{path} has no weights yet; go on with: amodal train --resume {path}")
     recipe = load_recipe(str(folder.recipe))
     built = build_model(recipe.model, cache=cache, tokenizer=folder.tokenizer)
-    try:
-        tensors = load_file(folder.weights)
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{folder.weights} cannot be read ({error}); copy the run folder again") from error
-    load_learned(built.model, tensors, str(folder.weights))
-    return Loaded(Encoder(built.model.eval().to(device), built.tokenizer, cache, device), recipe)
+    task = build_task(recipe.task, heads=recipe.model.heads)
+    load_weights(folder.weights, {"model": built.model, "task": task})
+    encoder = Encoder(built.model.eval().to(device), built.tokenizer, cache, device)
+    return Loaded(encoder, recipe, task.objective.logit_scale.item())

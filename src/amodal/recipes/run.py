@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from torch import nn
 
 from amodal.core.errors import RunError
 from amodal.data.bundled import ATTRIBUTION
@@ -26,9 +26,8 @@ from amodal.recipes.schema import Recipe, TrainingConfig
 from amodal.runs import Examples, History, RunCard, RunFolder, current_versions, write_report
 from amodal.runs.folder import write_json
 from amodal.towers import fingerprint
-from amodal.training import Hooks, Progressed, Settings, load_learned, save_weights, train
+from amodal.training import Hooks, Progressed, Settings, load_weights, save_weights, train
 
-SCORE = "image_to_text/R@1"
 WATCHED = ("image_to_text/R@1", "image_to_text/R@5", "text_to_image/R@1", "text_to_image/R@5")
 
 
@@ -68,11 +67,11 @@ def run_recipe(
     validation = judged_pairs(encoder, splits["validation"], recipe.evaluation.captions)
     timings["features"] = time.monotonic() - started
     task = build_task(recipe.task, heads=recipe.model.heads).to(device)
-    hooks = _hooks(recipe, folder, built, validation)
+    hooks = _hooks(recipe, folder, {"model": built.model, "task": task}, validation)
     say(f"training {_count(built.model, trainable=True):,} of {_count(built.model):,} parameters on {device}")
     at = train(task, built.model, batches, settings(recipe.training), hooks, checkpoint=folder.last, device=device)
     timings["training"] = at.seconds
-    load_learned(built.model, load_file(folder.weights), str(folder.weights))
+    load_weights(folder.weights, {"model": built.model, "task": task})
     figures = finish(recipe, folder, encoder, splits, table, timings, at)
     return Finished(folder, figures, timings)
 
@@ -155,7 +154,7 @@ def _build(recipe: Recipe, folder: RunFolder, train_split: Table, cache: Feature
     return built
 
 
-def _hooks(recipe: Recipe, folder: RunFolder, built: Built, validation: Judged) -> Hooks:
+def _hooks(recipe: Recipe, folder: RunFolder, modules: dict[str, nn.Module], validation: Judged) -> Hooks:
     history = History(folder.history)
     choices = min(recipe.evaluation.candidates or len(validation.rows), len(set(validation.text_groups)))
 
@@ -166,13 +165,14 @@ def _hooks(recipe: Recipe, folder: RunFolder, built: Built, validation: Judged) 
         )
         found = {f"validation/{name}": figures[name].value for name in WATCHED}
         # R@1 of a small split is coarse: the mean of both directions at 1 and 5 chooses more steadily
-        return {**found, "validation/score": float(np.mean(list(found.values())))}
+        chance = {f"validation/{name}/chance": figures[name].chance or 0.0 for name in WATCHED}
+        return {**found, **chance, "validation/score": float(np.mean(list(found.values())))}
 
     def record(row: dict[str, float]) -> None:
         history.truncate(int(row["step"]) - 1)
         history.append(row)
 
-    return Hooks(evaluate=evaluate, record=record, keep_best=lambda: save_weights(folder.weights, built.model))
+    return Hooks(evaluate=evaluate, record=record, keep_best=lambda: save_weights(folder.weights, modules))
 
 
 def _count(model: torch.nn.Module, *, trainable: bool = False) -> int:

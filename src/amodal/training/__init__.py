@@ -5,6 +5,7 @@ from amodal.training.checkpoints import (
     learned_state,
     load_checkpoint,
     load_learned,
+    load_weights,
     save_checkpoint,
     save_weights,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "learned_state",
     "load_checkpoint",
     "load_learned",
+    "load_weights",
     "parameter_groups",
     "save_checkpoint",
     "save_weights",

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from amodal.core.errors import RunError
@@ -36,9 +36,7 @@ def save_checkpoint(
 
     Only what training changes is kept: parameters that are frozen come back from where they came.
     """
-    tensors = {
-        f"{name}.{key}": tensor for name, module in modules.items() for key, tensor in learned_state(module).items()
-    }
+    tensors = _named_state(modules)
     scalars: dict[str, Any] = {}
     for number, state in optimizer.state_dict()["state"].items():
         for key, value in state.items():
@@ -49,9 +47,7 @@ def save_checkpoint(
                 scalars[name] = value
     header = {"state": json.dumps(asdict(at)), "scalars": json.dumps(scalars)}
     with atomic_path(path) as temporary:
-        save_file(
-            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, temporary, header
-        )
+        save_file(_stored(tensors), temporary, header)
 
 
 def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> Progressed:
@@ -64,9 +60,7 @@ def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.
         raise RunError(
             f"the checkpoint {path} cannot be read ({error}); start the run anew with another --out"
         ) from error
-    for name, module in modules.items():
-        own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-        load_learned(module, own, str(path))
+    _put_back(modules, tensors, path)
     states: dict[int, dict[str, Any]] = {}
     values = {**tensors, **json.loads(header["scalars"])}
     for key, value in values.items():
@@ -86,7 +80,7 @@ def learned_state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def load_learned(module: nn.Module, tensors: dict[str, Tensor], place: str) -> None:
-    """Loads what `learned_state` gave. Raises RunError naming the first tensor that is missing, surplus or misshapen."""
+    """Loads what `learned_state` gave. Raises RunError naming a tensor that is missing, surplus or misshapen."""
     expected = learned_state(module)
     for name in expected.keys() ^ tensors.keys():
         raise RunError(f"{place}: tensor {name!r} is {'missing' if name in expected else 'not of this model'}")
@@ -96,8 +90,30 @@ def load_learned(module: nn.Module, tensors: dict[str, Tensor], place: str) -> N
     module.load_state_dict(tensors, strict=False)
 
 
-def save_weights(path: Path, module: nn.Module) -> None:
-    """Writes `learned_state` as a plain safetensors file, atomically."""
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in learned_state(module).items()}
+def save_weights(path: Path, modules: dict[str, nn.Module]) -> None:
+    """Writes the `learned_state` of `modules` (name -> module) as one plain safetensors file, atomically."""
     with atomic_path(path) as temporary:
-        save_file(state, temporary, {"format": "pt"})
+        save_file(_stored(_named_state(modules)), temporary, {"format": "pt"})
+
+
+def load_weights(path: Path, modules: dict[str, nn.Module]) -> None:
+    """Puts back what `save_weights` wrote. Raises RunError when the file is damaged or of another model."""
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path} cannot be read ({error}); copy it again or train anew") from error
+    _put_back(modules, tensors, path)
+
+
+def _named_state(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
+    return {f"{name}.{key}": value for name, module in modules.items() for key, value in learned_state(module).items()}
+
+
+def _stored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+
+
+def _put_back(modules: dict[str, nn.Module], tensors: dict[str, Tensor], path: Path) -> None:
+    for name, module in modules.items():
+        own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+        load_learned(module, own, str(path))

@@ -1,0 +1,105 @@
+"""The object a person holds: encode, classify, compare. Pictures are paths, bytes or PIL images.
+
+N pictures · M texts · D width of the joint space · C labels
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+from PIL import Image
+
+from amodal.core.errors import DataError, UsageError
+from amodal.data.pictures import BytesRef, FileRef, PictureRef
+from amodal.data.rows import Row, SkipLog
+from amodal.evaluation import class_embeddings
+from amodal.features import Encoder
+
+Picture = str | Path | bytes | Image.Image
+
+
+class LabelScore(TypedDict):
+    """One label of a picture. share: of all labels, sums to one; probability: calibrated, None while nothing is."""
+
+    label: str
+    share: float
+    probability: float | None
+
+
+class Model:
+    """A loaded model. All vectors are float32 of unit length."""
+
+    def __init__(self, encoder: Encoder, *, name: str, logit_scale: float, templates: str | Sequence[str]) -> None:
+        self.encoder, self.name, self.logit_scale, self.templates = encoder, name, logit_scale, templates
+
+    def __repr__(self) -> str:
+        return f"amodal.Model({self.name!r})"
+
+    def encode_image(self, pictures: Picture | Sequence[Picture]) -> np.ndarray:
+        """Unit vectors of pictures. -> (N, D); of a single one (D,). Raises DataError for one it cannot read."""
+        if isinstance(pictures, Picture):
+            return self.encode_image([pictures])[0]
+        rows = [_row(picture, number) for number, picture in enumerate(pictures)]
+        skipped = SkipLog(limit=1.0)
+        vectors, kept = self.encoder.images(rows, skipped)
+        if len(kept) < len(rows):
+            first = skipped.entries[0]
+            raise DataError(f"{first.key}: {first.reason}; leave it out or mend it")
+        return vectors
+
+    def encode_text(self, texts: str | Sequence[str]) -> np.ndarray:
+        """Unit vectors of texts. -> (M, D); of a single one (D,)."""
+        if isinstance(texts, str):
+            return self.encode_text([texts])[0]
+        return self.encoder.texts(list(texts))
+
+    def similarity(self, pictures: Picture | Sequence[Picture], texts: str | Sequence[str]) -> np.ndarray:
+        """Cosine of every picture with every text. -> (N, M)"""
+        image_ND, text_MD = np.atleast_2d(self.encode_image(pictures)), np.atleast_2d(self.encode_text(texts))
+        return image_ND @ text_MD.T
+
+    def classify(
+        self,
+        pictures: Picture | Sequence[Picture],
+        labels: Sequence[str],
+        *,
+        templates: str | Sequence[str] | None = None,
+    ) -> list[LabelScore] | list[list[LabelScore]]:
+        """The labels of a picture, best first, or of each picture of a sequence. Raises UsageError for bad labels.
+
+        templates: a name or templates with one {}; by default those the model was judged with.
+        """
+        if isinstance(pictures, Picture):
+            return self._classify([pictures], labels, templates)[0]
+        return self._classify(pictures, labels, templates)
+
+    def _classify(
+        self, pictures: Sequence[Picture], labels: Sequence[str], templates: str | Sequence[str] | None
+    ) -> list[list[LabelScore]]:
+        names = [label.strip() for label in labels]
+        if not names or not all(names) or len(set(names)) < len(names):
+            raise UsageError(f"labels must be distinct and not empty; got {', '.join(map(repr, labels)) or 'none'}")
+        class_CD = class_embeddings(self.encode_text, names, self.templates if templates is None else templates)
+        logits_NC = np.exp(self.logit_scale) * self.encode_image(pictures) @ class_CD.T
+        share_NC = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))
+        share_NC /= share_NC.sum(axis=1, keepdims=True)
+        order_NC = np.argsort(-share_NC, axis=1, kind="stable")
+        return [
+            [LabelScore(label=names[c], share=float(share[c]), probability=None) for c in order]
+            for share, order in zip(share_NC, order_NC, strict=True)
+        ]
+
+
+def _row(picture: Picture, number: int) -> Row:
+    reference: PictureRef
+    if isinstance(picture, bytes):
+        key, reference = f"picture {number}", BytesRef(picture)
+    elif isinstance(picture, Image.Image):
+        stored = io.BytesIO()
+        picture.save(stored, "PNG")
+        key, reference = f"picture {number}", BytesRef(stored.getvalue())
+    else:
+        key, reference = str(picture), FileRef(Path(picture))
+    return Row(key=key, picture=reference, captions=(key,), pair=key)

@@ -1,0 +1,61 @@
+"""A run judged again, on its own test split or on any source."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from amodal.data.rows import Table
+from amodal.data.sources import open_table
+from amodal.evaluation import templates_for
+from amodal.features import FeatureCache
+from amodal.metrics import Figure
+from amodal.recipes.judge import judge
+from amodal.recipes.load import load_run
+from amodal.recipes.pairs import judged_pairs
+from amodal.recipes.schema import Recipe
+
+
+def evaluate_run(
+    run: Path,
+    *,
+    data: str = "",
+    split: str = "",
+    templates: str = "",
+    candidates: int | None = None,
+    device: torch.device,
+    cache: FeatureCache,
+    say: Callable[[str], None],
+) -> dict[str, Figure]:
+    """The figures of a run on `data`, or on the test split of what it was trained on. Raises AmodalError.
+
+    split: one of the source's, by default test where there is one, else all rows; templates and candidates: in place
+    of the recipe's. Inputs that cannot be used are told by `say`.
+    """
+    loaded = load_run(run, device=device, cache=cache)
+    recipe = loaded.recipe
+    table = _rows(recipe, data, split)
+    changes: dict[str, object] = {}
+    if templates:
+        templates_for(templates)  # a wrong name is told before any work
+        changes["templates"] = templates
+    if candidates is not None or data:
+        changes["candidates"] = candidates or 0
+    if data:
+        changes["captions"] = "all"
+    evaluation = recipe.evaluation.model_copy(update=changes)
+    pairs = judged_pairs(loaded.encoder, table, evaluation.captions)
+    figures, _ = judge(evaluation, loaded.encoder, pairs, table.classes)
+    for entry in table.skipped.entries:
+        say(f"skipped {entry.key}: {entry.reason}")
+    return figures
+
+
+def _rows(recipe: Recipe, data: str, split: str) -> Table:
+    table = open_table(data or recipe.data.source, max_skipped=recipe.data.max_skipped)
+    if not data:
+        return table.with_split(recipe.training.seed, recipe.data.split).split(split or "test")
+    splits = {row.attributes.get("split", "") for row in table.rows}
+    if split or "test" in splits:
+        return table.split(split or "test")
+    return table
