@@ -18,6 +18,7 @@ from amodal.towers import (
     PACKAGED_IMAGE,
     ConSETower,
     HuggingFaceTextTower,
+    JoinedTower,
     TextTransformer,
     TimmTower,
     class_texts,
@@ -126,7 +127,7 @@ def _image_tower(config: ImageTowerConfig, text_tower: nn.Module, words: Tokeniz
     if config.tower == "packaged" and config.name not in PACKAGED_IMAGE:
         raise RecipeError(f"model.image.name: no packaged tower {config.name!r}; there are {', '.join(PACKAGED_IMAGE)}")
     if config.conse:
-        tower: nn.Module = _conse_tower(config, text_tower, words, cache)
+        tower: nn.Module = _conse_towers(config, text_tower, words, cache)
     else:
         tower = TimmTower(
             config.name if config.tower == "timm" else PACKAGED_IMAGE[config.name].timm_name,
@@ -143,15 +144,23 @@ def _image_tower(config: ImageTowerConfig, text_tower: nn.Module, words: Tokeniz
     return tower
 
 
-def _conse_tower(config: ImageTowerConfig, text_tower: nn.Module, words: Tokenizer, cache: FeatureCache) -> ConSETower:
-    if config.tower == "packaged":
-        network = packaged_image_network(config.name)
-    else:
-        import timm
-
-        network = timm.create_model(config.name, pretrained=config.pretrained, **config.options)
+def _conse_towers(config: ImageTowerConfig, text_tower: nn.Module, words: Tokenizer, cache: FeatureCache) -> nn.Module:
+    """The ConSE tower of a classifier, joined with the further ones that the recipe names."""
+    network = packaged_image_network(config.name) if config.tower == "packaged" else _timm_classifier(config)
+    said_KE = class_text_vectors(text_tower, words, cache, network.num_classes)  # pyright: ignore
     size = config.image_size or network.pretrained_cfg["input_size"][-1]  # pyright: ignore
-    return ConSETower(network, class_text_vectors(text_tower, words, cache, network.num_classes), size=size)  # pyright: ignore
+    first = ConSETower(network, said_KE, size=size)
+    if not config.also:
+        return first
+    return JoinedTower(
+        [first, *(ConSETower(packaged_image_network(t.name), said_KE, size=t.image_size) for t in config.also)]
+    )
+
+
+def _timm_classifier(config: ImageTowerConfig) -> nn.Module:
+    import timm
+
+    return timm.create_model(config.name, pretrained=config.pretrained, **config.options)
 
 
 def class_text_vectors(text_tower: nn.Module, words: Tokenizer, cache: FeatureCache, num_classes: int) -> Tensor:

@@ -16,7 +16,7 @@ from amodal.data.rows import Row, SkipLog, Table
 from amodal.data.transforms import random_view, to_tensor
 from amodal.features import CachedImages, CachedTexts, Encoder
 from amodal.recipes.schema import Recipe
-from amodal.towers import ConSETower, class_texts, classifier_features
+from amodal.towers import class_stand_ins, class_texts
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,7 @@ def _texts(encoder: Encoder, captions: Sequence[Sequence[str]]) -> Part:
 
 def _with_classes(encoder: Encoder, features_VNF: Tensor) -> tuple[Tensor, list[tuple[str, ...]]]:
     """The features with a stand-in for each class of the classifier behind them, and what is said of the classes."""
-    tower = encoder.model.image_tower
-    assert isinstance(tower, ConSETower)
-    plain_NF = features_VNF[0, :, : tower.head.in_features]
-    mean_F = plain_NF.mean(dim=0)
-    stand_in_KF = classifier_features(tower, mean_F, (plain_NF - mean_F).norm(dim=1).mean().item())
+    stand_in_KF = class_stand_ins(encoder.model.image_tower, features_VNF[0])
     repeated = stand_in_KF.expand(len(features_VNF), *stand_in_KF.shape)
     return torch.cat([features_VNF, repeated], dim=1), class_texts(len(stand_in_KF))
 

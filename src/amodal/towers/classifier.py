@@ -4,6 +4,8 @@
 B pictures · K classes · F width of the classifier's features · E width of the text vectors
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -54,6 +56,36 @@ class ConSETower(nn.Module):
     def with_conse(self, feature_BF: Tensor) -> Tensor:
         """Features (B, F) -> features beside their ConSE vector (B, F + E)."""
         return torch.cat([feature_BF, self.conse_gain * self.head(feature_BF).softmax(-1) @ self.class_text_KE], dim=1)
+
+
+class JoinedTower(nn.Module):
+    """Several ConSE towers over the same pixels, their pooled vectors end to end. -> (B, sum of widths)
+
+    Networks or sizes that see different things are worth more together. Pixels come at the largest size; the sequence
+    is that of the first tower.
+    """
+
+    def __init__(self, towers: Sequence[ConSETower]) -> None:
+        super().__init__()
+        self.towers = nn.ModuleList(towers)
+        self.preprocessing = max((tower.preprocessing for tower in towers), key=lambda prepared: prepared.size)
+        self.width: int = sum(tower.width for tower in towers)
+
+    def forward(self, pixels: Tensor) -> Tokens:
+        """(B, 3, H, W) -> Tokens"""
+        said = [tower(pixels) for tower in self.towers]
+        return said[0]._replace(pooled=torch.cat([tokens.pooled for tokens in said], dim=1))
+
+
+def class_stand_ins(tower: ConSETower | JoinedTower, pooled_NW: Tensor) -> Tensor:
+    """A pooled vector for each class of a tower, at the mean and the spread of real ones (N, W). -> (K, W)"""
+    towers = list(tower.towers) if isinstance(tower, JoinedTower) else [tower]
+    parts = []
+    for each, pooled_NX in zip(towers, pooled_NW.split([each.width for each in towers], dim=1), strict=True):
+        feature_NF = pooled_NX[:, : each.head.in_features]
+        mean_F = feature_NF.mean(dim=0)
+        parts.append(classifier_features(each, mean_F, (feature_NF - mean_F).norm(dim=1).mean().item()))
+    return torch.cat(parts, dim=1)
 
 
 def classifier_features(tower: ConSETower, feature_mean_F: Tensor, typical_distance: float) -> Tensor:
