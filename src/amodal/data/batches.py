@@ -2,6 +2,7 @@
 can be told again: a resumed run sees what the uninterrupted one would have seen, with any number of workers."""
 
 import math
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -117,10 +118,20 @@ class PairBatches(Dataset[Batch]):
             yield from (self[step] for step in range(first, last))
             return
         yield from DataLoader(
-            self, batch_size=None, sampler=range(first, last), num_workers=workers, multiprocessing_context="spawn"
+            self,
+            batch_size=None,
+            sampler=range(first, last),
+            num_workers=workers,
+            multiprocessing_context="spawn",
+            worker_init_fn=_leave_interrupts,
         )
 
 
 def draw_index(count: int, draw: torch.Generator) -> int:
     """A number from 0 to count - 1."""
     return 0 if count == 1 else math.floor(torch.rand((), generator=draw).item() * count)
+
+
+def _leave_interrupts(worker: int) -> None:
+    """Control-C reaches every process of a terminal; the training one answers it, after its step, and then ends us."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -28,12 +28,12 @@ class Tokenizer:
         self._plain.no_padding()
         self._inner = tokenizers.Tokenizer.from_str(self._plain.to_str())
         self._inner.enable_truncation(context_length)
-        pad = next((t for t in (PAD, "[PAD]", "<pad>") if inner.token_to_id(t) is not None), None)
-        self._pad = inner.token_to_id(pad) if pad is not None else 0
+        pads = (inner.token_to_id(token) for token in (PAD, "[PAD]", "<pad>"))
+        self._pad = next((pad for pad in pads if pad is not None), 0)
 
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Ids and mask, padded to the longest of these texts. -> (B, L) int64, (B, L) bool"""
-        rows = [encoding.ids for encoding in self._inner.encode_batch(list(texts))]
+        rows = [encoding.ids for encoding in self._inner.encode_batch([_sound(text) for text in texts])]
         length = max((len(row) for row in rows), default=0)
         ids = torch.full((len(rows), length), self._pad, dtype=torch.int64)
         mask = torch.zeros((len(rows), length), dtype=torch.bool)
@@ -44,7 +44,7 @@ class Tokenizer:
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text before any is cut off."""
-        return [len(encoding.ids) for encoding in self._plain.encode_batch(list(texts))]
+        return [len(encoding.ids) for encoding in self._plain.encode_batch([_sound(text) for text in texts])]
 
     @property
     def vocabulary(self) -> int:
@@ -65,7 +65,7 @@ def train_bpe(texts: Iterable[str], *, vocabulary: int, context_length: int) -> 
 
     The same texts give the same tokenizer. Raises DataError when there is no text.
     """
-    captions = sorted(set(texts))
+    captions = sorted({_sound(text) for text in texts})
     if not captions:
         raise DataError("no captions to train a tokenizer on; check the caption column")
     inner = tokenizers.Tokenizer(models.BPE())
@@ -91,3 +91,8 @@ def load_tokenizer(path: Path, *, context_length: int) -> Tokenizer:
         return Tokenizer(tokenizers.Tokenizer.from_file(str(file)), context_length=context_length)
     except Exception as error:  # the Rust library raises the bare class only
         raise DataError(f"{file} is not a tokenizer.json: {error}") from error
+
+
+def _sound(text: str) -> str:
+    """The text with half an emoji (a lone surrogate, as cut captions in JSON hold) replaced by a question mark."""
+    return text.encode("utf-8", "replace").decode()

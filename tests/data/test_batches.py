@@ -1,0 +1,215 @@
+"""Batches of pairs: every row once an epoch, any step told again, the same with worker processes."""
+
+import io
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from amodal.core.batch import Batch
+from amodal.core.errors import DataError
+from amodal.data.batches import Captions, PairBatches, Pictures, draw_index
+from amodal.data.pictures import BrokenPicture, BytesRef
+from amodal.data.rows import Row, SkipLog
+from amodal.data.tokenizers import train_bpe
+from amodal.data.transforms import random_view, to_tensor
+
+MEAN = STD = (0.5, 0.5, 0.5)
+
+
+def numbers(rows: list[int], draw: torch.Generator) -> dict[str, torch.Tensor]:
+    """A part that tells the rows and one draw."""
+    return {"pixels": torch.tensor(rows), "ids": torch.rand(len(rows), generator=draw)}
+
+
+def made(count: int, batch_size: int, seed: int = 0, pairs: list[str] | None = None) -> PairBatches:
+    keys = [f"row {number}" for number in range(count)]
+    return PairBatches(keys, pairs or keys, [numbers], batch_size=batch_size, seed=seed)
+
+
+def rows_of(batch: Batch) -> list[int]:
+    assert batch.pixels is not None
+    return batch.pixels.tolist()
+
+
+def same(one: Batch, other: Batch) -> bool:
+    fields = ("pair_id", "pixels", "ids", "ids_mask")
+    pairs = [(getattr(one, name), getattr(other, name)) for name in fields]
+    return one.key == other.key and all(a is b if a is None else torch.equal(a, b) for a, b in pairs)
+
+
+def encoded(color: tuple[int, int, int], size: tuple[int, int] = (12, 9)) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", size, color).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def picture_rows(count: int) -> list[Row]:
+    data = [encoded((20 * number, 10, 200 - 20 * number)) for number in range(count)]
+    return [Row(key=f"p{n}", picture=BytesRef(data[n]), captions=("a",), pair=str(n)) for n in range(count)]
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(10, 3), (12, 4), (7, 7), (9, 2)])
+def test_every_row_at_most_once_an_epoch(count: int, batch_size: int) -> None:
+    batches = made(count, batch_size)
+    assert batches.steps_per_epoch == count // batch_size
+    orders = []
+    for epoch in range(3):
+        first = epoch * batches.steps_per_epoch
+        seen = [row for b in batches.steps(first, first + batches.steps_per_epoch) for row in rows_of(b)]
+        assert len(seen) == len(set(seen)) == batch_size * batches.steps_per_epoch
+        assert set(seen) <= set(range(count))
+        orders.append(seen)
+    assert orders[0] != orders[1] != orders[2]
+
+
+def test_every_row_is_met_although_the_last_batch_is_dropped() -> None:
+    batches = made(10, 3)
+    seen = {row for batch in batches.steps(0, 30 * batches.steps_per_epoch) for row in rows_of(batch)}
+    assert seen == set(range(10))
+
+
+def test_a_step_is_the_same_whatever_was_asked_before() -> None:
+    told = list(made(10, 3).steps(0, 9))
+    again = made(10, 3)
+    assert same(again[7], told[7])
+    assert same(again[2], told[2])
+    assert all(same(one, other) for one, other in zip(again.steps(4, 9), told[4:], strict=True))
+    assert not same(made(10, 3, seed=1)[0], told[0])
+
+
+def test_draws_differ_between_steps_and_between_parts() -> None:
+    def other(rows: list[int], draw: torch.Generator) -> dict[str, torch.Tensor]:
+        return {"ids_mask": torch.rand(len(rows), generator=draw)}
+
+    batches = PairBatches(list("abcd"), list("abcd"), [numbers, other], batch_size=4, seed=0)
+    first, second = batches[0], batches[1]
+    assert first.ids is not None
+    assert first.ids_mask is not None
+    assert second.ids is not None
+    assert not torch.equal(first.ids, second.ids)
+    assert not torch.equal(first.ids, first.ids_mask)
+
+
+def test_rows_of_one_pair_share_an_id() -> None:
+    pairs = ["cat", "dog", "cat", "cow", "dog", "cat"]
+    batch = made(6, 6, pairs=pairs)[0]
+    for i, row in enumerate(rows_of(batch)):
+        assert batch.key[i] == f"row {row}"
+        for j, other in enumerate(rows_of(batch)):
+            assert (batch.pair_id[i] == batch.pair_id[j]).item() == (pairs[row] == pairs[other])
+
+
+def test_a_set_smaller_than_a_batch_is_one_batch() -> None:
+    batches = made(3, 8)
+    assert batches.steps_per_epoch == 1
+    assert sorted(rows_of(batches[0])) == [0, 1, 2]
+    assert len(made(2, 2)[0]) == 2
+    with pytest.raises(DataError, match="at least two pairs; this set has 1"):
+        made(1, 8)
+
+
+def test_draw_index_stays_in_bounds_and_reaches_every_number() -> None:
+    draw = torch.Generator().manual_seed(0)
+    assert {draw_index(3, draw) for _ in range(200)} == {0, 1, 2}
+    assert {draw_index(1, draw) for _ in range(5)} == {0}
+
+
+def test_captions_are_drawn_from_their_own_row() -> None:
+    captions = [["a red cat", "one cat"], ["a blue dog"]]
+    tokenizer = train_bpe([text for row in captions for text in row], vocabulary=300, context_length=16)
+    part = Captions(captions, tokenizer)
+    draw = torch.Generator().manual_seed(0)
+    seen: set[tuple[int, ...]] = set()
+    for _ in range(20):
+        fields = part([1, 0], draw)
+        ids, mask = fields["ids"], fields["ids_mask"]
+        assert ids.shape == mask.shape
+        dog, _ = tokenizer(["a blue dog"])
+        assert ids[0][mask[0]].tolist() == dog[0].tolist()
+        seen.add(tuple(ids[1][mask[1]].tolist()))
+    assert seen == {tuple(tokenizer([text])[0][0].tolist()) for text in captions[0]}
+
+
+def test_pictures_are_prepared_each_time_and_decoded_once() -> None:
+    rows = picture_rows(3)
+    prepared: list[Image.Image] = []
+
+    def prepare(image: Image.Image, draw: torch.Generator) -> torch.Tensor:
+        prepared.append(image)
+        return to_tensor(image, MEAN, STD)
+
+    part = Pictures(rows, prepare)
+    pixels = part([2, 0, 2], torch.Generator())["pixels"]
+    assert pixels.shape == (3, 3, 9, 12)
+    assert torch.equal(pixels[0], pixels[2])
+    assert not torch.equal(pixels[0], pixels[1])
+    assert prepared[0] is prepared[2]
+
+
+def test_pictures_beyond_the_memory_are_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("amodal.data.batches.MEMORY_FOR_PICTURES", 3 * 12 * 9)
+    part = Pictures(picture_rows(2), lambda image, draw: to_tensor(image, MEAN, STD))
+    assert part.image(0) is part.image(0)
+    assert part.image(1) is not part.image(1)
+
+
+def test_readable_names_the_broken_ones() -> None:
+    rows = picture_rows(3)
+    rows[1] = Row(key="bad.png", picture=BytesRef(b"no picture"), captions=("a",), pair="1")
+    part, skipped = Pictures(rows, lambda image, draw: to_tensor(image, MEAN, STD)), SkipLog()
+    assert part.readable(skipped) == [0, 2]
+    assert [entry.key for entry in skipped.entries] == ["bad.png"]
+    with pytest.raises(BrokenPicture):
+        part([1], torch.Generator())
+
+
+def test_workers_give_what_the_training_process_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = tmp_path / "prepare_in_workers.py"
+    module.write_text(
+        "from amodal.data.transforms import random_view, to_tensor\n"
+        "def prepare(image, draw):\n"
+        "    return to_tensor(random_view(image, 8, draw), (0.5,) * 3, (0.5,) * 3)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    prepare = __import__("prepare_in_workers").prepare
+    rows = picture_rows(6)
+    captions = [[f"picture {n}", f"number {n}", "some picture"] for n in range(6)]
+    tokenizer = train_bpe([text for row in captions for text in row], vocabulary=300, context_length=16)
+    keys = [row.key for row in rows]
+    parts = [Pictures(rows, prepare), Captions(captions, tokenizer)]
+    batches = PairBatches(keys, keys, parts, batch_size=2, seed=5)
+    plain, ahead = list(batches.steps(1, 6)), list(batches.steps(1, 6, workers=2))
+    assert len(plain) == len(ahead) == 5
+    assert all(same(one, other) for one, other in zip(plain, ahead, strict=True))
+
+
+def test_random_views_of_a_batch_can_be_told_again() -> None:
+    rows = picture_rows(4)
+    part = Pictures(rows, lambda image, draw: to_tensor(random_view(image, 6, draw, jitter=0.2), MEAN, STD))
+    keys = [row.key for row in rows]
+    batches = PairBatches(keys, keys, [part], batch_size=4, seed=1)
+    assert same(batches[3], batches[3])
+    assert not same(batches[3], batches[4])
+
+
+def interrupted_workers(batches: PairBatches) -> list[Batch]:
+    """What comes when every worker gets the interrupt of a terminal after the first batch."""
+    seen = []
+    for batch in batches.steps(0, 12, workers=1):
+        if not seen:
+            for child in multiprocessing.active_children():
+                assert child.pid is not None
+                os.kill(child.pid, signal.SIGINT)
+        seen.append(batch)
+    return seen
+
+
+def test_workers_leave_an_interrupt_to_the_training_process() -> None:
+    tokenizer = train_bpe(["a cat", "a dog"], vocabulary=300, context_length=8)
+    part = Captions([["a cat"], ["a dog"]], tokenizer)
+    assert len(interrupted_workers(PairBatches(["a", "b"], ["a", "b"], [part], batch_size=2, seed=0))) == 12
