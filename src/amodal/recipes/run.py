@@ -48,8 +48,29 @@ def run_recipe(
     say: called with one line for each thing a person wants to know. Raises AmodalError.
     """
     folder = RunFolder.create(out)
+    if folder.recipe.exists() and load_recipe(str(folder.recipe)) != recipe:
+        raise RunError(
+            f"{out} holds a stopped run of another recipe; go on with it: amodal train --resume {out}, "
+            "or give another folder (--out)"
+        )
+    write_recipe(recipe, folder.recipe)
+    return _run(recipe, folder, device=device, cache=cache, say=say)
+
+
+def resume(path: Path, *, device: torch.device, cache: FeatureCache, say: Callable[[str], None]) -> Finished:
+    """Goes on with a stopped run, by the recipe in its folder. Raises RunError when it has finished already."""
+    folder = RunFolder.open(path)
+    if folder.is_finished:
+        raise RunError(f"{path} has finished; there is nothing to resume. To judge it again: amodal evaluate {path}")
     if not folder.recipe.exists():
-        write_recipe(recipe, folder.recipe)
+        raise RunError(f"{path} stopped before it began; nothing is lost: remove it and give the first command again")
+    return _run(load_recipe(str(folder.recipe)), folder, device=device, cache=cache, say=say)
+
+
+def _run(
+    recipe: Recipe, folder: RunFolder, *, device: torch.device, cache: FeatureCache, say: Callable[[str], None]
+) -> Finished:
+    folder.sweep()
     timings: dict[str, float] = {}
     started = time.monotonic()
     table = open_table(recipe.data.source, max_skipped=recipe.data.max_skipped)
@@ -74,14 +95,6 @@ def run_recipe(
     load_weights(folder.weights, {"model": built.model, "task": task})
     figures = finish(recipe, folder, encoder, splits, table, timings, at)
     return Finished(folder, figures, timings)
-
-
-def resume(path: Path, *, device: torch.device, cache: FeatureCache, say: Callable[[str], None]) -> Finished:
-    """Goes on with a stopped run, by the recipe in its folder. Raises RunError when it has finished already."""
-    folder = RunFolder.open(path)
-    if folder.is_finished:
-        raise RunError(f"{path} has finished; there is nothing to resume. To judge it again: amodal evaluate {path}")
-    return run_recipe(load_recipe(str(folder.recipe)), path, device=device, cache=cache, say=say)
 
 
 def settings(training: TrainingConfig) -> Settings:

@@ -139,6 +139,12 @@ class RunFolder:
             )
         return run
 
+    def sweep(self) -> None:
+        """Removes what killed writes left over."""
+        for folder in (self.path, self.checkpoints, self.plots):
+            for part in folder.glob(".*.part"):
+                part.unlink(missing_ok=True)
+
     def read_config(self) -> dict[str, Any]:
         """What config.json holds, the schema and version among it. Raises RunError when it cannot be read."""
         return read_json(self.config)
@@ -167,7 +173,8 @@ class RunFolder:
             return f"{self.path} holds a run of a newer amodal (schema {schema}): {way_out}"
         if self.is_finished:
             return f"{self.path} already holds a finished run: {way_out}"
-        return f"{self.path} holds a run that stopped before its first checkpoint: {way_out}"
+        go_on = f"go on with it (amodal train --resume {self.path}), " if self.recipe.exists() else ""
+        return f"{self.path} holds a run that stopped before its first checkpoint: {go_on}{way_out}"
 
 
 def default_run_path(name: str, root: Path = RUNS) -> Path:
