@@ -149,6 +149,7 @@ class _Run:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         steps = self.batches.steps(self.at.step, self.total, workers=self.settings.workers)
         model.train()
+        early = False
         with progress("Training", self.total, "steps", self.at.step) as bar:
             for batch in steps:
                 started = time.monotonic()
@@ -162,10 +163,13 @@ class _Run:
                 task.after_step(model)
                 self.at = replace(self.at, step=self.at.step + 1, seconds=self.at.seconds + time.monotonic() - started)
                 bar.update(note=f"· loss {result.terms['loss']:.3f}")
-                if self._report(result, norm) or self._end_if_caught(caught):
+                early = self._report(result, norm)
+                if early or caught:
                     break
-        self.at = replace(self.at, done=True)
+        self.at = replace(self.at, done=early or self.at.step >= self.total)
         self.save()
+        if caught:
+            raise Stopped(caught[0], self.at.step)
 
     def save(self) -> None:
         """Writes the checkpoint."""
@@ -185,7 +189,7 @@ class _Run:
                 waited = (step - self.at.best_step) // (self.epoch_steps * self.settings.evaluate_every)
                 early = 0 < self.settings.patience <= waited
             self.hooks.record(row)
-        if time.monotonic() - self.saved > self.settings.save_every:
+        if not early and time.monotonic() - self.saved > self.settings.save_every:  # an end is saved as an end
             self.save()
         return early
 
@@ -197,12 +201,6 @@ class _Run:
             self.at = replace(self.at, best=figures["validation/score"], best_step=self.at.step)
             self.hooks.keep_best()
         return figures
-
-    def _end_if_caught(self, caught: list[int]) -> bool:
-        if caught:
-            self.save()
-            raise Stopped(caught[0], self.at.step)
-        return False
 
 
 def gradients(task: Task, model: nn.Module, batch: Batch) -> StepResult:
