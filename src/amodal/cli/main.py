@@ -1,13 +1,17 @@
 """The door: verbs, exit codes, and how an error is told (0 done, 1 failed, 2 wrong use, 130 and 143 by a signal)."""
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn
 
 import typer
 
 from amodal.cli import classify, encode, evaluate, recipes, train
 from amodal.cli import demo as demo_verb
-from amodal.core.errors import AmodalError, UsageError
+from amodal.core.errors import AmodalError, Interrupted, UsageError
 
 app = typer.Typer(
     help="Align image and language towers on your own pairs, measure what was gained, and use it.",
@@ -40,24 +44,49 @@ def main() -> NoReturn:
     """Runs the command line and exits with its code."""
     debug = "--debug" in sys.argv
     try:
-        app(standalone_mode=True)
+        with _interruptible():
+            app(standalone_mode=True)
     except AmodalError as error:
         if debug:
             raise
         print(f"amodal: {error}", file=sys.stderr)
         sys.exit(_code(error))
-    except KeyboardInterrupt:
+    except Interrupted as stop:
         print("amodal: stopped", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + stop.signal_number)
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if debug:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"amodal: {place}{error.strerror or error}; check the disk and your permissions", file=sys.stderr)
+        sys.exit(1)
     except Exception as error:
         if debug:
             raise
         print(f"amodal: unexpected {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Inside, SIGINT and SIGTERM raise Interrupted, unless whoever started us had them ignored."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise Interrupted(number)
+
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    changed = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
+    for number in changed:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, usual[number])
 
 
 def _code(error: AmodalError) -> int:

@@ -25,11 +25,11 @@ def train(
     amodal train transfer --data my.csv
     """
     from amodal.core.devices import pick_device
-    from amodal.core.errors import UsageError
+    from amodal.core.errors import Interrupted, UsageError
     from amodal.features import FeatureCache
     from amodal.recipes import load_recipe, run_recipe
     from amodal.recipes import resume as resume_run
-    from amodal.runs import default_run_path
+    from amodal.runs import RunFolder, default_run_path
     from amodal.training import Stopped
 
     if resume is not None and (data or settings or out is not None):
@@ -43,8 +43,9 @@ def train(
             loaded = load_recipe(recipe, [*settings, *([f"data.source={data}"] if data else [])])
             path = out or default_run_path(loaded.name)
             done = run_recipe(loaded, path, device=where, cache=cache, say=say)
-    except Stopped:
-        say(f"to go on: amodal train --resume {path}")
+    except (Stopped, Interrupted, OSError):
+        if path is not None and RunFolder(path).recipe.exists():
+            say(f"to go on: amodal train --resume {path}")
         raise
     if as_json:
         print_json({"run": str(done.folder.path), "figures": {name: f.to_json() for name, f in done.figures.items()}})

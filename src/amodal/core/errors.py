@@ -5,6 +5,14 @@ class AmodalError(Exception):
     """Base of every error that is the user's to mend; the command line prints it without a traceback (exit 1)."""
 
 
+class Interrupted(BaseException):
+    """A signal asked to stop where nothing has to be finished first; `signal_number` says which."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
 class UsageError(AmodalError):
     """The call itself is wrong: an unknown name, a bad value, a missing argument (exit 2)."""
 

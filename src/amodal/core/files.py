@@ -13,7 +13,17 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """Gives a temporary path in the target's folder; on a clean exit it replaces the target, else it is removed.
 
     The data is flushed to disk before the rename, so that after a crash the target is the old file or the new one.
+    An OSError on the way names the target.
     """
+    try:
+        with _replacing(target) as temporary:
+            yield temporary
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(target)) from error
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     os.close(handle)

@@ -46,8 +46,7 @@ def save_checkpoint(
             else:
                 scalars[name] = value
     header = {"state": json.dumps(asdict(at)), "scalars": json.dumps(scalars)}
-    with atomic_path(path) as temporary:
-        save_file(_stored(tensors), temporary, header)
+    _save(tensors, path, header)
 
 
 def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> Progressed:
@@ -92,8 +91,7 @@ def load_learned(module: nn.Module, tensors: dict[str, Tensor], place: str) -> N
 
 def save_weights(path: Path, modules: dict[str, nn.Module]) -> None:
     """Writes the `learned_state` of `modules` (name -> module) as one plain safetensors file, atomically."""
-    with atomic_path(path) as temporary:
-        save_file(_stored(_named_state(modules)), temporary, {"format": "pt"})
+    _save(_named_state(modules), path, {"format": "pt"})
 
 
 def load_weights(path: Path, modules: dict[str, nn.Module]) -> None:
@@ -109,8 +107,13 @@ def _named_state(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
     return {f"{name}.{key}": value for name, module in modules.items() for key, value in learned_state(module).items()}
 
 
-def _stored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+def _save(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> None:
+    stored = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    try:
+        with atomic_path(path) as temporary:
+            save_file(stored, temporary, header)
+    except SafetensorError as error:
+        raise OSError(None, str(error), str(path)) from error
 
 
 def _put_back(modules: dict[str, nn.Module], tensors: dict[str, Tensor], path: Path) -> None:
