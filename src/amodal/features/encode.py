@@ -91,7 +91,7 @@ class Encoder:
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors of texts, each distinct one computed once. -> (M, D)"""
         self.model.eval()
-        distinct = sorted(set(texts), key=len)
+        distinct = sorted(set(texts), key=lambda text: (len(text), text))
         known = self.tower_texts(distinct)
         if known is not None:
             vectors = self.head_texts(known)

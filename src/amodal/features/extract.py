@@ -95,7 +95,8 @@ def text_features(
     name = fingerprint(tower, tokenizer.fingerprint())
     keys = {text: f"{name}/{hashlib.sha256(text.encode()).hexdigest()}" for text in texts}
     found = cache.get(keys.values())
-    missing = sorted({text for text in keys if keys[text] not in found}, key=len)  # alike in length: little padding
+    # alike in length: little padding; the same order in every process: the same batches, bit for bit
+    missing = sorted({text for text in keys if keys[text] not in found}, key=lambda text: (len(text), text))
 
     def run(loaded: list[tuple[str, str]]) -> dict[str, np.ndarray]:
         ids, mask = tokenizer([text for text, _ in loaded])
