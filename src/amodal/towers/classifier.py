@@ -5,6 +5,7 @@ B pictures · K classes · F width of the classifier's features · E width of th
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,12 +24,13 @@ class ConSETower(nn.Module):
     Raises RecipeError for a network without a classifier of K classes.
     """
 
+    network: Any  # timm's networks have methods that nn.Module does not declare
     class_text_KE: Tensor
     conse_gain = 3.0  # brings the ConSE vector to the scale of a single feature; heads standardise it anyway
 
-    def __init__(self, network: nn.Module, class_text_KE: Tensor, *, size: int) -> None:
+    def __init__(self, network: Any, class_text_KE: Tensor, *, size: int) -> None:
         super().__init__()
-        head = network.get_classifier()  # pyright: ignore[reportCallIssue]
+        head = network.get_classifier()
         if not isinstance(head, nn.Linear) or head.out_features != len(class_text_KE):
             raise RecipeError(
                 f"a ConSE vector needs a linear classifier with one text a class; this network ends in {head} "
@@ -41,6 +43,11 @@ class ConSETower(nn.Module):
             size=size, mean=tuple(config["mean"]), std=tuple(config["std"]), fit="pad"
         )
         self.width: int = head.in_features + class_text_KE.shape[1]
+
+    def extra_repr(self) -> str:
+        """What the weights do not tell; `fingerprint` reads it."""
+        architecture = self.network.pretrained_cfg.get("architecture")
+        return f"network={architecture}, size={self.preprocessing.size}, gain={self.conse_gain}"
 
     def forward(self, pixels: Tensor) -> Tokens:
         """(B, 3, H, W) -> Tokens: the places of the feature map, and pooled features beside the ConSE vector."""
@@ -71,6 +78,14 @@ class JoinedTower(nn.Module):
         self.preprocessing = max((tower.preprocessing for tower in towers), key=lambda prepared: prepared.size)
         self.width: int = sum(tower.width for tower in towers)
 
+    def extra_repr(self) -> str:
+        """What the weights do not tell; `fingerprint` reads it."""
+        return "; ".join(tower.extra_repr() for tower in self.parts())
+
+    def parts(self) -> list[ConSETower]:
+        """The towers, in the order of their parts of the pooled vector."""
+        return [tower for tower in self.towers if isinstance(tower, ConSETower)]
+
     def forward(self, pixels: Tensor) -> Tokens:
         """(B, 3, H, W) -> Tokens"""
         said = [tower(pixels) for tower in self.towers]
@@ -79,7 +94,7 @@ class JoinedTower(nn.Module):
 
 def class_stand_ins(tower: ConSETower | JoinedTower, pooled_NW: Tensor) -> Tensor:
     """A pooled vector for each class of a tower, at the mean and the spread of real ones (N, W). -> (K, W)"""
-    towers = list(tower.towers) if isinstance(tower, JoinedTower) else [tower]
+    towers = tower.parts() if isinstance(tower, JoinedTower) else [tower]
     parts = []
     for each, pooled_NX in zip(towers, pooled_NW.split([each.width for each in towers], dim=1), strict=True):
         feature_NF = pooled_NX[:, : each.head.in_features]
@@ -108,7 +123,7 @@ def class_texts(num_classes: int = 1000) -> list[tuple[str, ...]]:
     """
     if num_classes != 1000:
         raise RecipeError(f"class names are known for the 1,000 classes of ImageNet, not for {num_classes} classes")
-    from timm.data import ImageNetInfo
+    from timm.data.imagenet_info import ImageNetInfo
 
     info, texts = ImageNetInfo(), []
     for index in range(num_classes):

@@ -1,4 +1,4 @@
-"""A short name for what a network computes: its classes, its tensors and how its inputs are prepared."""
+"""A short name for what a network computes: its kind and settings, its tensors and how its inputs are prepared."""
 
 import hashlib
 
@@ -9,9 +9,10 @@ from torch import nn
 def fingerprint(network: nn.Module, *details: object) -> str:
     """SHA-256 (hex) over the type, every tensor of the state and `details` (for example the preprocessing).
 
-    Two towers with the same fingerprint give the same features; a cache keyed by it never mixes models.
+    `extra_repr` must tell what the tensors do not, such as the pooling: two poolings share every weight. Then two
+    towers with the same fingerprint give the same features, and a cache keyed by it never mixes models.
     """
-    digest = hashlib.sha256(repr((type(network).__name__, details)).encode())
+    digest = hashlib.sha256(repr((type(network).__name__, network.extra_repr(), details)).encode())
     for name, tensor in network.state_dict().items():
         array = tensor.detach().cpu().contiguous()
         digest.update(f"{name}{tuple(array.shape)}{array.dtype}".encode())

@@ -38,6 +38,10 @@ class HuggingFaceTextTower(nn.Module):
         self.width: int = self.network.config.hidden_size
         self.context_length: int = getattr(self.network.config, "max_position_embeddings", 512)
 
+    def extra_repr(self) -> str:
+        """What the weights do not tell; `fingerprint` reads it."""
+        return f"pooling={self.pooling}"
+
     def forward(self, ids: Tensor, mask: Tensor) -> Tokens:
         """ids: (B, L) int64; mask: (B, L) True = real. -> Tokens; pooled is the mean of real tokens or the first."""
         sequence = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state

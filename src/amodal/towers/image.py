@@ -4,6 +4,7 @@ B pictures · C channels · H W pixels · P patches (or places of the last featu
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import timm
 import torch
@@ -35,6 +36,8 @@ class TimmTower(nn.Module):
     Raises RecipeError for an unknown name, with the nearest ones.
     """
 
+    network: Any  # timm's networks have methods that nn.Module does not declare
+
     def __init__(
         self, name: str, *, image_size: int = 0, pretrained: bool = False, options: dict | None = None
     ) -> None:
@@ -49,12 +52,16 @@ class TimmTower(nn.Module):
         self.preprocessing = ImagePreprocessing(
             size=image_size or config["input_size"][-1], mean=tuple(config["mean"]), std=tuple(config["std"])
         )
-        self.width: int = self.network.num_features
+        self._built_as = f"name={name}, options={options or {}}"
         with torch.no_grad():  # some heads widen the pooled vector (MobileNetV3); ask the network itself
             was_training = self.network.training
             probe = torch.zeros(1, 3, self.preprocessing.size, self.preprocessing.size)
-            self.width = self.network.eval()(probe).shape[-1]
+            self.width: int = self.network.eval()(probe).shape[-1]
             self.network.train(was_training)
+
+    def extra_repr(self) -> str:
+        """What the weights do not tell; `fingerprint` reads it."""
+        return self._built_as
 
     def forward(self, pixels: Tensor) -> Tokens:
         """(B, 3, H, W) -> Tokens (B, P, D), all real."""

@@ -35,14 +35,20 @@ class TextTransformer(nn.Module):
         if width % heads:
             raise ValueError(f"width {width} is not a multiple of heads {heads}")
         self.width, self.context_length, self.causal, self.pooling = width, context_length, causal, pooling
+        self.heads = heads
         self.embedding = nn.Embedding(vocabulary, width)
         self.position = nn.Parameter(torch.empty(context_length, width))
-        self.blocks = nn.ModuleList(_Block(width, heads, dropout) for _ in range(depth))
+        blocks = [_Block(width, heads, dropout) for _ in range(depth)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
         nn.init.normal_(self.embedding.weight, std=0.02)
         nn.init.normal_(self.position, std=0.01)
-        for block in self.blocks:
+        for block in blocks:
             block.initialise(depth)
+
+    def extra_repr(self) -> str:
+        """What the weights do not tell; `fingerprint` reads it."""
+        return f"heads={self.heads}, causal={self.causal}, pooling={self.pooling}"
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tokens:
         """ids: (B, L) int64; mask: (B, L) True = real; L at most `context_length`. -> Tokens"""
