@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,8 +123,7 @@ def copy_photos(folder: Path) -> None:
     """Puts the bundled photographs into the folder, under their own names."""
     from amodal.data import bundled
 
-    photos: Iterable[Path] = bundled.photos()
-    copied = [shutil.copy(photo, folder) for photo in photos]
+    copied = [shutil.copy(photo, folder) for photo in bundled.photos().values()]
     assert copied, "no bundled photographs were found"
 
 
