@@ -4,7 +4,8 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ class FeatureCache:
 
     def __init__(self, path: Path | None = None, *, limit: int = LIMIT_BYTES) -> None:
         self.path, self.limit = path or default_cache_path(), limit
-        try:
+        with self._told():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -44,21 +45,17 @@ class FeatureCache:
             self._connection.execute(
                 "CREATE TABLE IF NOT EXISTS feature (key TEXT PRIMARY KEY, used REAL, vector BLOB) WITHOUT ROWID"
             )
-        except (sqlite3.Error, OSError) as error:
-            raise AmodalError(
-                f"the feature cache {self.path} cannot be used ({error}); delete the file, "
-                "or set AMODAL_CACHE to a folder you can write"
-            ) from error
 
     def get(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
         """The float32 vectors that are there; each counts as used now."""
         wanted, found, now = list(dict.fromkeys(keys)), {}, time.time()
-        for start in range(0, len(wanted), _KEYS_A_QUERY):
-            part = wanted[start : start + _KEYS_A_QUERY]
-            marks = ",".join("?" * len(part))
-            rows = self._connection.execute(f"SELECT key, vector FROM feature WHERE key IN ({marks})", part)
-            found.update((key, np.frombuffer(vector, dtype=np.float32)) for key, vector in rows)
-        self._touch(found, now)
+        with self._told():
+            for start in range(0, len(wanted), _KEYS_A_QUERY):
+                part = wanted[start : start + _KEYS_A_QUERY]
+                marks = ",".join("?" * len(part))
+                rows = self._connection.execute(f"SELECT key, vector FROM feature WHERE key IN ({marks})", part)
+                found.update((key, np.frombuffer(vector, dtype=np.float32)) for key, vector in rows)
+            self._touch(found, now)
         return found
 
     def put(self, vectors: Mapping[str, np.ndarray]) -> None:
@@ -77,19 +74,34 @@ class FeatureCache:
 
     def size(self) -> int:
         """Bytes of the vectors kept."""
-        return self._connection.execute("SELECT COALESCE(SUM(LENGTH(vector)), 0) FROM feature").fetchone()[0]
+        with self._told():
+            return self._connection.execute("SELECT COALESCE(SUM(LENGTH(vector)), 0) FROM feature").fetchone()[0]
 
     def __len__(self) -> int:
-        return self._connection.execute("SELECT COUNT(*) FROM feature").fetchone()[0]
+        with self._told():
+            return self._connection.execute("SELECT COUNT(*) FROM feature").fetchone()[0]
 
     def clear(self) -> None:
         """Forgets everything and gives the disk back."""
-        self._connection.execute("DELETE FROM feature")
-        self._connection.execute("VACUUM")
+        with self._told():
+            self._connection.execute("DELETE FROM feature")
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # until then the log keeps the old size
 
     def close(self) -> None:
         """Closes the file; the object cannot be used afterwards."""
         self._connection.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Errors of the database or the disk, with the way out."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise AmodalError(
+                f"the feature cache {self.path} cannot be used ({error}); delete the file, "
+                "or set AMODAL_CACHE to a folder you can write"
+            ) from error
 
     def _touch(self, keys: Iterable[str], now: float) -> None:
         try:

@@ -5,6 +5,7 @@ N pictures · M texts · D width of the joint space
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from amodal.features.cache import FeatureCache
 from amodal.features.extract import image_features, prepare_view, text_features
 from amodal.features.parts import pooled_tokens
 from amodal.models import DualEncoder
+from amodal.towers import ImagePreprocessing
 
 PICTURES_A_BATCH, TEXTS_A_BATCH, ROWS_A_HEAD = 32, 256, 4096
 
@@ -75,6 +77,7 @@ class Encoder:
     @torch.inference_mode()
     def head_images(self, features_VNF: Tensor) -> np.ndarray:
         """Unit vectors of cached features: the mean over the views, made unit length again. -> (N, D)"""
+        self.model.eval()
         views = [
             _in_blocks(lambda part: self.model.encode_image(pooled_tokens(part)), x, self.device) for x in features_VNF
         ]
@@ -104,6 +107,7 @@ class Encoder:
     @torch.inference_mode()
     def head_texts(self, features_MF: Tensor) -> np.ndarray:
         """Unit vectors of cached text features (M, F). -> (M, D)"""
+        self.model.eval()
         return _in_blocks(lambda part: self.model.encode_text(pooled_tokens(part)), features_MF, self.device)
 
     def _read(self, texts: list[str]) -> np.ndarray:
@@ -111,7 +115,8 @@ class Encoder:
         return self.model.encode_text((ids.to(self.device), mask.to(self.device))).float().cpu().numpy()
 
     def _pixels(self, row: Row) -> Tensor:
-        preprocessing = self.model.image_tower.preprocessing
+        tower: Any = self.model.image_tower
+        preprocessing: ImagePreprocessing = tower.preprocessing
         return prepare_view(row.picture.image(preprocessing.size), preprocessing, 0)
 
 

@@ -35,7 +35,6 @@ def prepare_view(image: Image.Image, preprocessing: ImagePreprocessing, view: in
     return to_tensor(fitted, preprocessing.mean, preprocessing.std)
 
 
-@torch.inference_mode()
 def image_features(
     tower: nn.Module,
     rows: Sequence[Row],
@@ -64,14 +63,16 @@ def image_features(
     missing = [content for content in wanted if any(keys[content, view] not in found for view in views)]
 
     def load(content: str) -> list[Tensor] | None:
-        row = rows[wanted[content]]
         try:
-            image = row.picture.image(preprocessing.size)
+            image = rows[wanted[content]].picture.image(preprocessing.size)
         except BrokenPicture as error:
-            skipped.add(row.key, str(error))
+            for same, position in zip(contents, positions, strict=True):
+                if same == content:
+                    skipped.add(rows[position].key, str(error))
             return None
         return [prepare_view(image, preprocessing, view) for view in views]
 
+    @torch.inference_mode()
     def run(loaded: list[tuple[str, list[Tensor]]]) -> dict[str, np.ndarray]:
         pixels = torch.stack([pixel for _, part in loaded for pixel in part]).to(device)
         pooled = tower(pixels.contiguous(memory_format=torch.channels_last)).pooled.float().cpu().numpy()
@@ -80,24 +81,29 @@ def image_features(
 
     size = max(1, PICTURES_A_BATCH // len(views))
     found.update(_compute(missing, load, run, size=size, label="Image tower", unit="pictures", cache=cache))
-    kept = [i for i, content in enumerate(contents) if keys[content, views[0]] in found]
+    kept = [i for i, content in enumerate(contents) if all(keys[content, view] in found for view in views)]
     if not kept:
         return torch.empty(len(views), 0, 0), []
     stacked = np.stack([[found[keys[contents[i], view]] for i in kept] for view in views])
     return torch.from_numpy(stacked), [positions[i] for i in kept]
 
 
-@torch.inference_mode()
 def text_features(
     tower: nn.Module, tokenizer: Tokenizer, texts: Sequence[str], *, cache: FeatureCache, device: torch.device
 ) -> Tensor:
-    """The pooled features of every text, each distinct text computed once. -> (M, F) float32 on the CPU"""
+    """The pooled features of every text, each distinct text computed once. -> (M, F) float32 on the CPU
+
+    No text gives a tensor of no width.
+    """
+    if not texts:
+        return torch.empty(0, 0)
     name = fingerprint(tower, tokenizer.fingerprint())
-    keys = {text: f"{name}/{hashlib.sha256(text.encode()).hexdigest()}" for text in texts}
+    keys = {text: f"{name}/{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}" for text in texts}
     found = cache.get(keys.values())
     # alike in length: little padding; the same order in every process: the same batches, bit for bit
     missing = sorted({text for text in keys if keys[text] not in found}, key=lambda text: (len(text), text))
 
+    @torch.inference_mode()
     def run(loaded: list[tuple[str, str]]) -> dict[str, np.ndarray]:
         ids, mask = tokenizer([text for text, _ in loaded])
         pooled = tower(ids.to(device), mask.to(device)).pooled.float().cpu().numpy()

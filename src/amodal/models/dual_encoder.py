@@ -75,6 +75,7 @@ class EnsembleHead(nn.Module):
     def fit_inputs(self, pooled_NF: Tensor) -> None:
         """Standardises every head's inputs; see `ProjectionHead.fit_inputs`."""
         for head in self.heads:
+            assert isinstance(head, ProjectionHead)
             head.fit_inputs(pooled_NF)
 
     def forward(self, pooled: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Contrastive alignment: a dual encoder and InfoNCE (Radford et al. 2021)."""
 
+import torch
 from torch import nn
 
 from amodal.core.batch import Batch, StepResult
@@ -25,7 +26,7 @@ class Contrastive(nn.Module):
         scale = self.heads**0.5
         parts = zip(features.image_BD.chunk(self.heads, dim=1), features.text_BD.chunk(self.heads, dim=1), strict=True)
         losses = [self.objective(image * scale, text * scale, batch.pair_id) for image, text in parts]
-        loss = sum(losses[1:], losses[0]) / self.heads
+        loss = torch.stack(losses).mean()
         value = loss.item()
         terms = {
             "loss": value,

@@ -4,7 +4,7 @@ B pictures · C channels · H W pixels · P patches (or places of the last featu
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
@@ -25,7 +25,7 @@ class ImagePreprocessing:
     size: int
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    fit: str = "squash"
+    fit: Literal["squash", "crop", "pad"] = "squash"
 
 
 class TimmTower(nn.Module):
