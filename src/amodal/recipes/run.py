@@ -47,14 +47,15 @@ def run_recipe(
 
     say: called with one line for each thing a person wants to know. Raises AmodalError.
     """
-    folder = RunFolder.create(out)
+    data = _read(recipe)  # before the folder: a mistyped path leaves nothing behind
+    folder = RunFolder.create(out, overwrite=RunFolder(out).is_unbegun)
     if folder.recipe.exists() and load_recipe(str(folder.recipe)) != recipe:
         raise RunError(
             f"{out} holds a stopped run of another recipe; go on with it: amodal train --resume {out}, "
             "or give another folder (--out)"
         )
     write_recipe(recipe, folder.recipe)
-    return _run(recipe, folder, device=device, cache=cache, say=say)
+    return _run(recipe, folder, data, device=device, cache=cache, say=say)
 
 
 def resume(path: Path, *, device: torch.device, cache: FeatureCache, say: Callable[[str], None]) -> Finished:
@@ -63,23 +64,42 @@ def resume(path: Path, *, device: torch.device, cache: FeatureCache, say: Callab
     if folder.is_finished:
         raise RunError(f"{path} has finished; there is nothing to resume. To judge it again: amodal evaluate {path}")
     if not folder.recipe.exists():
-        raise RunError(f"{path} stopped before it began; nothing is lost: remove it and give the first command again")
-    return _run(load_recipe(str(folder.recipe)), folder, device=device, cache=cache, say=say)
+        raise RunError(f"{path} stopped before it began; give the command that began it once more")
+    recipe = load_recipe(str(folder.recipe))
+    return _run(recipe, folder, _read(recipe), device=device, cache=cache, say=say)
 
 
-def _run(
-    recipe: Recipe, folder: RunFolder, *, device: torch.device, cache: FeatureCache, say: Callable[[str], None]
-) -> Finished:
-    folder.sweep()
-    timings: dict[str, float] = {}
+@dataclass(frozen=True)
+class _Data:
+    """The table of a recipe, its splits by name, and the seconds that reading took."""
+
+    table: Table
+    splits: dict[str, Table]
+    seconds: float
+
+
+def _read(recipe: Recipe) -> _Data:
     started = time.monotonic()
     table = open_table(recipe.data.source, max_skipped=recipe.data.max_skipped)
     table = table.with_split(recipe.training.seed, recipe.data.split)
     splits = {
         name: limited(table.split(name), recipe.data.limit if name == "train" else 0) for name in recipe.data.split
     }
+    return _Data(table, splits, time.monotonic() - started)
+
+
+def _run(
+    recipe: Recipe,
+    folder: RunFolder,
+    data: _Data,
+    *,
+    device: torch.device,
+    cache: FeatureCache,
+    say: Callable[[str], None],
+) -> Finished:
+    folder.sweep()
+    table, splits, timings = data.table, data.splits, {"reading the data": data.seconds}
     say(f"{table.name}: " + ", ".join(f"{len(part):,} {name}" for name, part in splits.items()) + " pictures")
-    timings["reading the data"] = time.monotonic() - started
     torch.manual_seed(recipe.training.seed)
     built = _build(recipe, folder, splits["train"], cache)
     encoder = Encoder(built.model.to(device), built.tokenizer, cache, device, tuple(recipe.model.image.views))

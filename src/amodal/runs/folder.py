@@ -103,6 +103,12 @@ class RunFolder:
         schema = _schema(self.config)
         return schema is not None and schema <= SCHEMA and self.last.exists() and not self.is_finished
 
+    @property
+    def is_unbegun(self) -> bool:
+        """Whether the run stopped before its first checkpoint: nothing in it is worth keeping."""
+        schema = _schema(self.config)
+        return schema is not None and schema <= SCHEMA and not self.last.exists() and not self.is_finished
+
     @classmethod
     def create(cls, path: Path | str, *, overwrite: bool = False) -> "RunFolder":
         """A folder to run in: new, empty, or one whose run stopped and can be resumed.
