@@ -53,12 +53,16 @@ def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.
     """Puts the state of a checkpoint back. Raises RunError when the file is damaged or of another model."""
     try:
         with safe_open(path, framework="pt") as stored:
-            header = stored.metadata()
+            header = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise RunError(
             f"the checkpoint {path} cannot be read ({error}); start the run anew with another --out"
         ) from error
+    if not {"state", "scalars"} <= header.keys():
+        raise RunError(
+            f"{path} is not a checkpoint of a training that can go on; start the run anew with another --out"
+        )
     _put_back(modules, tensors, path)
     states: dict[int, dict[str, Any]] = {}
     values = {**tensors, **json.loads(header["scalars"])}

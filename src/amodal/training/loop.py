@@ -132,9 +132,7 @@ class _Run:
         self.epoch_steps = batches.steps_per_epoch
         self.total = settings.epochs * self.epoch_steps
         warmup = max(1, round(settings.warmup * self.epoch_steps))
-        self.schedule = warmup_cosine(optimizer, warmup=warmup, steps=self.total)
-        for _ in range(at.step):  # the schedule is a function of the step; count it up to where the run stands
-            self.schedule.step()
+        self.schedule = warmup_cosine(optimizer, warmup=warmup, steps=self.total, done=at.step)
         self.saved = time.monotonic()
 
     def train(self, caught: list[int]) -> None:

@@ -27,13 +27,18 @@ def build_optimizer(
     return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=False)
 
 
-def warmup_cosine(optimizer: torch.optim.Optimizer, *, warmup: int, steps: int) -> LambdaLR:
-    """The rate rises linearly for `warmup` steps, then falls along half a cosine to zero at `steps`."""
+def warmup_cosine(optimizer: torch.optim.Optimizer, *, warmup: int, steps: int, done: int = 0) -> LambdaLR:
+    """The rate rises linearly for `warmup` steps, then falls along half a cosine to zero at `steps`.
+
+    done: finished steps of a run that goes on.
+    """
 
     def factor(step: int) -> float:
         if step < warmup:
             return (step + 1) / warmup
-        done = (step - warmup) / max(1, steps - warmup)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        share = (step - warmup) / max(1, steps - warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
-    return LambdaLR(optimizer, factor)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return LambdaLR(optimizer, factor, last_epoch=done - 1)
