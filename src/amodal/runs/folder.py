@@ -105,9 +105,10 @@ class RunFolder:
 
     @property
     def is_unbegun(self) -> bool:
-        """Whether the run stopped before its first checkpoint: nothing in it is worth keeping."""
+        """Whether the run stopped before it had weights or a checkpoint: nothing in it is worth keeping."""
         schema = _schema(self.config)
-        return schema is not None and schema <= SCHEMA and not self.last.exists() and not self.is_finished
+        kept = (self.weights, self.last, self.figures)
+        return schema is not None and schema <= SCHEMA and not any(path.exists() for path in kept)
 
     @classmethod
     def create(cls, path: Path | str, *, overwrite: bool = False) -> "RunFolder":
