@@ -6,7 +6,7 @@ import typer
 
 from amodal.cli.shown import print_json, say
 
-app = typer.Typer(help="Lists the shipped recipes, or copies one to edit.", invoke_without_command=True)
+app = typer.Typer(invoke_without_command=True)
 
 
 @app.callback()
