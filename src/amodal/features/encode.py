@@ -5,7 +5,6 @@ N pictures · M texts · D width of the joint space
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +57,7 @@ class Encoder:
         known = self.tower_images(rows, skipped)
         if known is not None:
             features_VNF, kept = known
-            return self.head_images(features_VNF), kept
+            return (self.head_images(features_VNF) if kept else np.empty((0, 0), np.float32)), kept
         kept, vectors = [], []
         with progress("Pictures", len(rows), "pictures") as bar:
             for start in range(0, len(rows), PICTURES_A_BATCH):
@@ -115,11 +114,12 @@ class Encoder:
         return self.model.encode_text((ids.to(self.device), mask.to(self.device))).float().cpu().numpy()
 
     def _pixels(self, row: Row) -> Tensor:
-        tower: Any = self.model.image_tower
-        preprocessing: ImagePreprocessing = tower.preprocessing
+        preprocessing: ImagePreprocessing = self.model.image_tower.preprocessing
         return prepare_view(row.picture.image(preprocessing.size), preprocessing, 0)
 
 
 def _in_blocks(head: Callable[[Tensor], Tensor], rows_NF: Tensor, device: torch.device) -> np.ndarray:
+    if len(rows_NF) == 0:
+        return np.empty((0, 0), np.float32)
     parts = [head(part.to(device)).float().cpu() for part in rows_NF.split(ROWS_A_HEAD)]
     return torch.cat(parts).numpy()

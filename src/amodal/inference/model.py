@@ -6,7 +6,7 @@ N pictures · M texts · D width of the joint space · C labels
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, overload
 
 import numpy as np
 from PIL import Image
@@ -42,6 +42,8 @@ class Model:
         if isinstance(pictures, Picture):
             return self.encode_image([pictures])[0]
         rows = [_row(picture, number) for number, picture in enumerate(pictures)]
+        if not rows:
+            return self.encode_text([])
         skipped = SkipLog(limit=1.0)
         vectors, kept = self.encoder.images(rows, skipped)
         if len(kept) < len(rows):
@@ -53,12 +55,22 @@ class Model:
         """Unit vectors of texts. -> (M, D); of a single one (D,)."""
         if isinstance(texts, str):
             return self.encode_text([texts])[0]
-        return self.encoder.texts(list(texts))
+        return self.encoder.texts(list(texts)) if len(texts) else self.encoder.texts([""])[:0]
 
     def similarity(self, pictures: Picture | Sequence[Picture], texts: str | Sequence[str]) -> np.ndarray:
         """Cosine of every picture with every text. -> (N, M)"""
         image_ND, text_MD = np.atleast_2d(self.encode_image(pictures)), np.atleast_2d(self.encode_text(texts))
         return image_ND @ text_MD.T
+
+    @overload
+    def classify(
+        self, pictures: Picture, labels: Sequence[str], *, templates: str | Sequence[str] | None = None
+    ) -> list[LabelScore]: ...
+
+    @overload
+    def classify(
+        self, pictures: Sequence[Picture], labels: Sequence[str], *, templates: str | Sequence[str] | None = None
+    ) -> list[list[LabelScore]]: ...
 
     def classify(
         self,

@@ -4,7 +4,7 @@ B pairs · D width of the joint space · F width of a tower
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -85,6 +85,11 @@ class EnsembleHead(nn.Module):
 
 class DualEncoder(nn.Module):
     """An image tower and a text tower with a head each; frozen towers may be fed as cached `Tokens`."""
+
+    image_tower: Any  # any module of `amodal.towers`, or one like them
+    text_tower: Any
+    image_head: Any
+    text_head: Any
 
     def __init__(
         self, image_tower: nn.Module, text_tower: nn.Module, image_head: nn.Module, text_head: nn.Module

@@ -1,8 +1,9 @@
 """The one place where a recipe's names become towers, heads, tokenizers and tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,20 +37,33 @@ class Built:
 
 
 def build_model(
-    config: ModelConfig, *, cache: FeatureCache, captions: Sequence[str] = (), tokenizer: Path | None = None
+    config: ModelConfig,
+    *,
+    cache: FeatureCache,
+    captions: Sequence[str] = (),
+    tokenizer: Path | None = None,
+    weights_follow: bool = False,
 ) -> Built:
     """The model of a recipe, freshly initialised where nothing is pretrained.
 
     captions: what our own Transformer's tokenizer is trained on; tokenizer: or the file of one already trained.
-    Raises RecipeError.
+    weights_follow: a run's weights will be loaded, so what they hold need not be computed. Raises RecipeError.
     """
     words = _tokenizer(config.text, captions, tokenizer)
     text_tower = _text_tower(config.text, words)
-    image_tower = _image_tower(config.image, text_tower, words, cache)
+    image_tower = _image_tower(
+        config.image,
+        lambda num_classes: (
+            torch.ones(num_classes, text_tower.width)
+            if weights_follow
+            else class_text_vectors(text_tower, words, cache, num_classes)
+        ),
+    )
     for tower, part in ((image_tower, config.image), (text_tower, config.text)):
-        tower.frozen_from_source = part.tower == "packaged" and not part.trainable  # pyright: ignore
         if not part.trainable:
             tower.requires_grad_(False)
+            if part.tower == "packaged":
+                _mark_as_packaged(tower)
     image_head = _heads(image_tower.width, config, config.image_head)
     return Built(
         DualEncoder(image_tower, text_tower, image_head, _heads(text_tower.width, config, config.text_head)), words
@@ -98,7 +112,7 @@ def _hub_tokenizer(config: TextTowerConfig) -> Tokenizer:
     return Tokenizer(fast.backend_tokenizer, context_length=config.context_length)
 
 
-def _text_tower(config: TextTowerConfig, words: Tokenizer) -> nn.Module:
+def _text_tower(config: TextTowerConfig, words: Tokenizer) -> Any:
     if config.tower == "packaged":
         return HuggingFaceTextTower(str(packaged_text_folder()))
     if config.tower == "huggingface":
@@ -123,11 +137,15 @@ def _text_tower(config: TextTowerConfig, words: Tokenizer) -> nn.Module:
     )
 
 
-def _image_tower(config: ImageTowerConfig, text_tower: nn.Module, words: Tokenizer, cache: FeatureCache) -> nn.Module:
+Describe = Callable[[int], Tensor]
+"""Number of classes K -> one text vector a class, (K, E)."""
+
+
+def _image_tower(config: ImageTowerConfig, describe: Describe) -> Any:
     if config.tower == "packaged" and config.name not in PACKAGED_IMAGE:
         raise RecipeError(f"model.image.name: no packaged tower {config.name!r}; there are {', '.join(PACKAGED_IMAGE)}")
     if config.conse:
-        tower: nn.Module = _conse_towers(config, text_tower, words, cache)
+        tower: Any = _conse_towers(config, describe)
     else:
         tower = TimmTower(
             config.name if config.tower == "timm" else PACKAGED_IMAGE[config.name].timm_name,
@@ -140,21 +158,30 @@ def _image_tower(config: ImageTowerConfig, text_tower: nn.Module, words: Tokeniz
             tower.network.load_state_dict(
                 packaged_image_network(config.name).state_dict(), strict=False
             )  # no classifier
-    tower.preprocessing = replace(tower.preprocessing, fit=config.fit)  # pyright: ignore
+    tower.preprocessing = replace(tower.preprocessing, fit=config.fit)
     return tower
 
 
-def _conse_towers(config: ImageTowerConfig, text_tower: nn.Module, words: Tokenizer, cache: FeatureCache) -> nn.Module:
+def _conse_towers(config: ImageTowerConfig, describe: Describe) -> nn.Module:
     """The ConSE tower of a classifier, joined with the further ones that the recipe names."""
-    network = packaged_image_network(config.name) if config.tower == "packaged" else _timm_classifier(config)
-    said_KE = class_text_vectors(text_tower, words, cache, network.num_classes)  # pyright: ignore
-    size = config.image_size or network.pretrained_cfg["input_size"][-1]  # pyright: ignore
+    network: Any = packaged_image_network(config.name) if config.tower == "packaged" else _timm_classifier(config)
+    said_KE = describe(network.num_classes)
+    size = config.image_size or network.pretrained_cfg["input_size"][-1]
     first = ConSETower(network, said_KE, size=size)
     if not config.also:
         return first
     return JoinedTower(
         [first, *(ConSETower(packaged_image_network(t.name), said_KE, size=t.image_size) for t in config.also)]
     )
+
+
+def _mark_as_packaged(tower: nn.Module) -> None:
+    """A packaged network is never stored: it comes back from its package. What was made for this model is."""
+    for part in tower.modules():
+        for name in ("network", "head"):
+            network: Any = getattr(part, name, None)
+            if isinstance(network, nn.Module):
+                network.frozen_from_source = True
 
 
 def _timm_classifier(config: ImageTowerConfig) -> nn.Module:

@@ -29,8 +29,8 @@ def recipe_path(name: str) -> Path:
             return path
         raise RecipeError(f"there is no recipe file {path}")
     near = difflib.get_close_matches(name, recipe_names(), n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise RecipeError(f"no recipe {name!r}{hint} There are {', '.join(recipe_names())}; or give a .yaml file")
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise RecipeError(f"no recipe {name!r}; {hint}there are {', '.join(recipe_names())}; or give a .yaml file")
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -42,7 +42,8 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     values = _read(path)
     base = values.pop("extends", None)
     if base is not None:
-        inherited = _read(recipe_path(str(base)))
+        beside = path.parent / str(base)  # a file is looked for beside the recipe that names it
+        inherited = _read(recipe_path(str(beside if beside.is_file() else base)))
         if "extends" in inherited:
             raise RecipeError(f"{path}: {base} itself extends {inherited['extends']}; a base may not have a base")
         values = _merge(inherited, values)

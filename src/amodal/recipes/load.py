@@ -29,7 +29,7 @@ def load_run(path: Path, *, device: torch.device, cache: FeatureCache) -> Loaded
     if not folder.weights.exists():
         raise RunError(f"{path} has no weights yet; go on with: amodal train --resume {path}")
     recipe = load_recipe(str(folder.recipe))
-    built = build_model(recipe.model, cache=cache, tokenizer=folder.tokenizer)
+    built = build_model(recipe.model, cache=cache, tokenizer=folder.tokenizer, weights_follow=True)
     task = build_task(recipe.task, heads=recipe.model.heads)
     load_weights(folder.weights, {"model": built.model, "task": task})
     encoder = Encoder(built.model.eval().to(device), built.tokenizer, cache, device)

@@ -99,7 +99,8 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table) -> PairBatc
         image_part = CachedImages(features_VNF)
     else:
         image_part, rows, keep = _pictures(recipe, encoder, table)
-        captions, keys, pairs = ([values[number] for number in keep] for values in (captions, keys, pairs))
+        keys, pairs = ([values[number] for number in keep] for values in (keys, pairs))
+        captions = [captions[number] for number in keep]
     text_part = _texts(encoder, captions)
     training = recipe.training
     return PairBatches(keys, pairs, [image_part, text_part], batch_size=training.batch_size, seed=training.seed)

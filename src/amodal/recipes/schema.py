@@ -16,19 +16,19 @@ class DataConfig(_Part):
     """Where the pairs come from. split: shares, used only when the source says no split of its own."""
 
     source: str = "bundled"
-    max_skipped: float = Field(0.05, ge=0, le=1)
+    max_skipped: float = Field(default=0.05, ge=0, le=1)
     split: dict[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
-    limit: int = Field(0, ge=0, description="use only this many training rows; 0: all")
+    limit: int = Field(default=0, ge=0, description="use only this many training rows; 0: all")
     captions: Literal["all", "first"] = "all"
 
 
 class AugmentConfig(_Part):
     """Random views of a picture for towers that are trained; see `amodal.data.transforms.random_view`."""
 
-    smallest: float = Field(0.5, gt=0, le=1)
+    smallest: float = Field(default=0.5, gt=0, le=1)
     flip: bool = True
-    rotate: float = Field(0.0, ge=0)
-    jitter: float = Field(0.0, ge=0, le=1)
+    rotate: float = Field(default=0.0, ge=0)
+    jitter: float = Field(default=0.0, ge=0, le=1)
 
 
 class FurtherTower(_Part):
@@ -47,7 +47,7 @@ class ImageTowerConfig(_Part):
 
     tower: Literal["packaged", "timm"]
     name: str
-    image_size: int = Field(0, ge=0)
+    image_size: int = Field(default=0, ge=0)
     fit: Literal["squash", "crop", "pad"] = "squash"
     pretrained: bool = False
     trainable: bool = True
@@ -69,23 +69,23 @@ class TextTowerConfig(_Part):
     tokenizer: str = ""
     pretrained: bool = True
     trainable: bool = True
-    context_length: int = Field(64, ge=4)
-    vocabulary: int = Field(8192, ge=300)
+    context_length: int = Field(default=64, ge=4)
+    vocabulary: int = Field(default=8192, ge=300)
     width: int = 256
     depth: int = 4
     heads: int = 4
     causal: bool = True
     pooling: Literal["end", "mean", "first"] = "end"
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     options: dict[str, Any] = {}
 
 
 class HeadConfig(_Part):
     """From a tower's pooled vector to the joint space. hidden 0: one linear map. noise: of the standardised input."""
 
-    hidden: int = Field(0, ge=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    noise: float = Field(0.0, ge=0)
+    hidden: int = Field(default=0, ge=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    noise: float = Field(default=0.0, ge=0)
 
 
 class ModelConfig(_Part):
@@ -93,8 +93,8 @@ class ModelConfig(_Part):
 
     image: ImageTowerConfig
     text: TextTowerConfig
-    width: int = Field(256, ge=1)
-    heads: int = Field(1, ge=1)
+    width: int = Field(default=256, ge=1)
+    heads: int = Field(default=1, ge=1)
     image_head: HeadConfig = HeadConfig()
     text_head: HeadConfig = HeadConfig()
 
@@ -104,7 +104,9 @@ class TaskConfig(_Part):
 
     name: Literal["contrastive"] = "contrastive"
     class_pairs: bool = False
-    initial_scale: float = Field(2.6593, description="logarithm of the inverse temperature at the start: ln(1/0.07)")
+    initial_scale: float = Field(
+        default=2.6593, description="logarithm of the inverse temperature at the start: ln(1/0.07)"
+    )
 
 
 class TrainingConfig(_Part):
@@ -113,15 +115,15 @@ class TrainingConfig(_Part):
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
     learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(0.1, ge=0)
+    weight_decay: float = Field(default=0.1, ge=0)
     betas: tuple[float, float] = (0.9, 0.98)
-    warmup: float = Field(1.0, ge=0)
-    clip: float = Field(1.0, ge=0)
-    evaluate_every: int = Field(1, ge=1)
-    patience: int = Field(0, ge=0)
-    save_every: float = Field(60.0, ge=0)
+    warmup: float = Field(default=1.0, ge=0)
+    clip: float = Field(default=1.0, ge=0)
+    evaluate_every: int = Field(default=1, ge=1)
+    patience: int = Field(default=0, ge=0)
+    save_every: float = Field(default=60.0, ge=0)
     seed: int = 0
-    workers: int = Field(0, ge=0)
+    workers: int = Field(default=0, ge=0)
     augment: AugmentConfig = AugmentConfig()
 
 
@@ -129,8 +131,8 @@ class EvaluationConfig(_Part):
     """captions: which captions are judged; candidates: of how many a retrieval chooses (0: of all), over `draws`."""
 
     captions: Literal["all", "first"] = "all"
-    candidates: int = Field(0, ge=0)
-    draws: int = Field(20, ge=1)
+    candidates: int = Field(default=0, ge=0)
+    draws: int = Field(default=20, ge=1)
     templates: str = "plain"
 
 

@@ -121,6 +121,10 @@ def _save(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> Non
 
 
 def _put_back(modules: dict[str, nn.Module], tensors: dict[str, Tensor], path: Path) -> None:
+    known = (*(f"{name}." for name in modules), "optimizer.")
+    for key in tensors:
+        if not key.startswith(known):
+            raise RunError(f"{path}: tensor {key!r} is not of this model")
     for name, module in modules.items():
         own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
         load_learned(module, own, str(path))
