@@ -106,7 +106,7 @@ class PairBatches(Dataset[Batch]):
         """The batch of one step, counted from the first step of the first epoch."""
         epoch, place = divmod(step, self.steps_per_epoch)
         order = torch.randperm(len(self._keys), generator=generator_for(self._seed, "order", epoch))
-        rows = order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
+        rows: list[int] = order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
         fields: dict[str, Any] = {}
         for name, part in enumerate(self._parts):
             fields.update(part(rows, generator_for(self._seed, "draw", step, name)))
