@@ -1,0 +1,100 @@
+"""Run folders read back: what is foreign, damaged or missing is said, never guessed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from amodal.core.errors import DataError, RecipeError, RunError
+from amodal.features import FeatureCache
+from amodal.recipes import Loaded, load_run
+from amodal.runs import RunFolder
+
+
+@pytest.fixture
+def run(tiny_run: Path, tmp_path: Path) -> RunFolder:
+    return RunFolder(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+def load(run: RunFolder) -> Loaded:
+    return load_run(run.path, device=torch.device("cpu"), cache=FeatureCache())
+
+
+def test_weights_and_scale_come_back(run: RunFolder) -> None:
+    loaded = load(run)
+    stored = load_file(run.weights)
+    assert loaded.logit_scale == pytest.approx(stored["task.objective.logit_scale"].item())
+    state = loaded.encoder.model.state_dict()
+    assert all(
+        torch.equal(state[key.removeprefix("model.")], value) for key, value in stored.items() if "task" not in key
+    )
+    assert not loaded.encoder.model.training
+
+
+def test_no_weights_yet(run: RunFolder) -> None:
+    run.weights.unlink()
+    with pytest.raises(RunError, match="has no weights yet; go on with: amodal train --resume"):
+        load(run)
+
+
+@pytest.mark.parametrize("keep", [0, 7, 1000])
+def test_damaged_weights(run: RunFolder, keep: int) -> None:
+    run.weights.write_bytes(run.weights.read_bytes()[:keep])
+    with pytest.raises(RunError, match=r"model\.safetensors cannot be read .* copy it again or train anew"):
+        load(run)
+
+
+def test_a_pickle_under_the_name_of_weights_is_never_opened(run: RunFolder) -> None:
+    torch.save({"model": torch.zeros(2)}, run.weights)
+    with pytest.raises(RunError, match="cannot be read"):
+        load(run)
+
+
+def test_weights_of_another_model(run: RunFolder) -> None:
+    tensors = load_file(run.weights)
+    name = "model.image_head.linear.weight"
+    name = name if name in tensors else next(key for key in tensors if key.startswith("model.image_head"))
+    save_file({key: value for key, value in tensors.items() if key != name}, run.weights)
+    with pytest.raises(RunError, match=f"tensor '{name.removeprefix('model.')}' is missing"):
+        load(run)
+    save_file({**tensors, "model.extra": torch.zeros(2)}, run.weights)
+    with pytest.raises(RunError, match="tensor 'extra' is not of this model"):
+        load(run)
+    save_file({**tensors, name: torch.zeros(1, 1, 1)}, run.weights)
+    with pytest.raises(RunError, match=r"is \(1, 1, 1\), the model has"):
+        load(run)
+
+
+def test_what_belongs_to_no_module_is_refused(run: RunFolder) -> None:
+    save_file({**load_file(run.weights), "surprise": torch.zeros(2)}, run.weights)
+    with pytest.raises(RunError, match="surprise"):
+        load(run)
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is not a run folder"):
+        load(RunFolder(tmp_path))
+
+
+def test_a_newer_schema(run: RunFolder) -> None:
+    run.config.write_text(json.dumps({"schema": 99, "amodal": "9.9"}))
+    with pytest.raises(RunError, match="pip install --upgrade amodal"):
+        load(run)
+
+
+def test_a_missing_or_damaged_recipe(run: RunFolder) -> None:
+    run.recipe.write_text("model: [")
+    with pytest.raises(RecipeError, match="is not YAML"):
+        load(run)
+    run.recipe.unlink()
+    with pytest.raises(RecipeError, match=r"recipe\.yaml"):
+        load(run)
+
+
+def test_a_missing_tokenizer(run: RunFolder) -> None:
+    run.tokenizer.unlink()
+    with pytest.raises(DataError, match=r"tokenizer\.json is not a tokenizer\.json"):
+        load(run)
