@@ -7,14 +7,12 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from torch import nn
 
 from amodal.core.errors import RecipeError
 from amodal.data.bundled import photos
 from amodal.data.transforms import fit_picture, to_tensor
 from amodal.towers import (
     ConSETower,
-    JoinedTower,
     class_stand_ins,
     class_texts,
     classifier_features,
@@ -64,15 +62,6 @@ def test_forward_is_the_networks_feature_beside_its_weighted_names() -> None:
     assert tokens.mask.all()
 
 
-@torch.no_grad()
-def test_larger_pixels_are_shrunk_first() -> None:
-    tower = tiny(torch.eye(3))
-    small = torch.randn(1, 3, 4, 4)
-    smooth = nn.functional.interpolate(small, (64, 64), mode="bicubic", align_corners=False)
-    shrunk = nn.functional.interpolate(smooth, (32, 32), mode="bicubic", antialias=True, align_corners=False)
-    assert torch.equal(tower(smooth).pooled, tower(shrunk).pooled)
-
-
 def test_a_network_without_a_fitting_classifier_is_refused() -> None:
     network = timm.create_model("resnet18", num_classes=4)
     with pytest.raises(RecipeError, match=r"out_features=4.* there are 3 class texts"):
@@ -110,29 +99,31 @@ def test_stand_ins_by_hand() -> None:
 
 
 @torch.no_grad()
-def test_joined_towers_stand_side_by_side() -> None:
-    towers = [tiny(torch.eye(3)), tiny(torch.eye(3), size=64)]
-    joined = JoinedTower(towers).eval()
-    pixels = torch.randn(2, 3, 64, 64)
-    tokens = joined(pixels)
-    assert joined.preprocessing == towers[1].preprocessing
-    assert joined.width == 2 * 515 == tokens.pooled.shape[1]
-    for tower, part in zip(towers, tokens.pooled.split(515, dim=1), strict=True):
-        assert torch.equal(part, tower(pixels).pooled)
-    assert torch.equal(tokens.sequence, towers[0](pixels).sequence)
-    assert not torch.equal(tokens.pooled[:, :515], tokens.pooled[:, 515:])  # the sizes see different things
+def test_style_is_the_mean_and_spread_of_every_stage() -> None:
+    network = timm.create_model("resnet18", num_classes=3).eval()
+    tower = ConSETower(network, torch.eye(3), size=32, style=True).eval()
+    pixels = torch.randn(2, 3, 32, 32)
+    pooled = tower(pixels).pooled
+    _, stages = network.forward_intermediates(pixels)
+    assert pooled.shape[1] == tower.width == 512 + 3 + 2 * sum(stage.shape[1] for stage in stages)
+    first = stages[0]
+    channels = first.shape[1]
+    torch.testing.assert_close(pooled[:, 515 : 515 + channels], first.mean((2, 3)))
+    torch.testing.assert_close(pooled[:, 515 + channels : 515 + 2 * channels], first.std((2, 3), correction=0))
+    plain = ConSETower(network, torch.eye(3), size=32).eval()
+    torch.testing.assert_close(pooled[:, :515], plain(pixels).pooled)
 
 
 @torch.no_grad()
-def test_stand_ins_of_joined_towers_are_those_of_each() -> None:
-    towers = [tiny(torch.eye(3)), tiny(torch.eye(3), size=64)]
-    pooled = torch.randn(10, 1030).abs()
-    together = class_stand_ins(JoinedTower(towers), pooled)
-    each = [class_stand_ins(tower, part) for tower, part in zip(towers, pooled.split(515, dim=1), strict=True)]
-    assert torch.equal(together, torch.cat(each, dim=1))
+def test_stand_ins_borrow_their_style() -> None:
+    tower = ConSETower(timm.create_model("resnet18", num_classes=3), torch.eye(3), size=32, style=True).eval()
+    pooled = torch.rand(2, tower.width)
+    stand_in = class_stand_ins(tower, pooled)
+    assert stand_in.shape == (3, tower.width)
+    assert torch.equal(stand_in[:, 515:], pooled[[0, 1, 0], 515:])
     feature = pooled[:, :512]
     spread = (feature - feature.mean(dim=0)).norm(dim=1).mean().item()
-    assert torch.equal(each[0], classifier_features(towers[0], feature.mean(dim=0), spread))
+    assert torch.equal(stand_in[:, :515], classifier_features(tower, feature.mean(dim=0), spread)[:, :515])
 
 
 @torch.no_grad()

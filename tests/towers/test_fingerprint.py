@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from amodal.towers import ConSETower, HuggingFaceTextTower, JoinedTower, TextTransformer, TimmTower, fingerprint
+from amodal.towers import ConSETower, HuggingFaceTextTower, TextTransformer, TimmTower, fingerprint
 
 
 def transformer(**given: Any) -> TextTransformer:
@@ -90,9 +90,9 @@ def test_a_conse_tower_is_named_by_its_class_texts_too() -> None:
     assert fingerprint(one) != fingerprint(other)
 
 
-def test_joined_towers_are_named_by_every_size() -> None:
-    """Their preprocessing tells the largest size only."""
+def test_a_conse_tower_is_named_by_its_style_too() -> None:
+    """Both share every weight and the preprocessing."""
     network = timm.create_model("resnet18", num_classes=2)
-    joined = [JoinedTower([ConSETower(network, torch.eye(2), size=size) for size in (small, 64)]) for small in (32, 48)]
-    assert joined[0].preprocessing == joined[1].preprocessing
-    assert fingerprint(joined[0]) != fingerprint(joined[1])
+    plain, styled = (ConSETower(network, torch.eye(2), size=32, style=style) for style in (False, True))
+    assert plain.preprocessing == styled.preprocessing
+    assert fingerprint(plain) != fingerprint(styled)

@@ -19,7 +19,6 @@ from amodal.towers import (
     PACKAGED_IMAGE,
     ConSETower,
     HuggingFaceTextTower,
-    JoinedTower,
     TextTransformer,
     TimmTower,
     class_texts,
@@ -145,7 +144,7 @@ def _image_tower(config: ImageTowerConfig, describe: Describe) -> Any:
     if config.tower == "packaged" and config.name not in PACKAGED_IMAGE:
         raise RecipeError(f"model.image.name: no packaged tower {config.name!r}; there are {', '.join(PACKAGED_IMAGE)}")
     if config.conse:
-        tower: Any = _conse_towers(config, describe)
+        tower: Any = _conse_tower(config, describe)
     else:
         tower = TimmTower(
             config.name if config.tower == "timm" else PACKAGED_IMAGE[config.name].timm_name,
@@ -162,17 +161,10 @@ def _image_tower(config: ImageTowerConfig, describe: Describe) -> Any:
     return tower
 
 
-def _conse_towers(config: ImageTowerConfig, describe: Describe) -> nn.Module:
-    """The ConSE tower of a classifier, joined with the further ones that the recipe names."""
+def _conse_tower(config: ImageTowerConfig, describe: Describe) -> ConSETower:
     network: Any = packaged_image_network(config.name) if config.tower == "packaged" else _timm_classifier(config)
-    said_KE = describe(network.num_classes)
     size = config.image_size or network.pretrained_cfg["input_size"][-1]
-    first = ConSETower(network, said_KE, size=size)
-    if not config.also:
-        return first
-    return JoinedTower(
-        [first, *(ConSETower(packaged_image_network(t.name), said_KE, size=t.image_size) for t in config.also)]
-    )
+    return ConSETower(network, describe(network.num_classes), size=size, style=config.style)
 
 
 def _mark_as_packaged(tower: nn.Module) -> None:

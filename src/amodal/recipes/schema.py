@@ -31,18 +31,11 @@ class AugmentConfig(_Part):
     jitter: float = Field(default=0.0, ge=0, le=1)
 
 
-class FurtherTower(_Part):
-    """A packaged classifier that looks at the same pictures; see `amodal.towers.JoinedTower`."""
-
-    name: str
-    image_size: int = Field(ge=32)
-
-
 class ImageTowerConfig(_Part):
     """packaged: EfficientNet-Lite by name (lite0, lite2); timm: any timm network.
 
     conse: add the ConSE vector of the classifier; views: cached views of a frozen tower (0 plain, 1 mirrored, further
-    numbers random crops); image_size 0: the network's own; also: further packaged classifiers joined to this one.
+    numbers random crops); image_size 0: the network's own; style: add each stage's statistics (with conse).
     """
 
     tower: Literal["packaged", "timm"]
@@ -52,7 +45,7 @@ class ImageTowerConfig(_Part):
     pretrained: bool = False
     trainable: bool = True
     conse: bool = False
-    also: list[FurtherTower] = []
+    style: bool = False
     views: list[int] = [0]
     options: dict[str, Any] = {}
 
@@ -161,8 +154,8 @@ def parse_recipe(values: dict[str, Any], place: str) -> Recipe:
         raise RecipeError(f"{place}: class pairs and ConSE need a frozen classifier; set model.image.trainable: false")
     if recipe.task.class_pairs and recipe.model.text.trainable:
         raise RecipeError(f"{place}: class pairs need a frozen text tower; set model.text.trainable: false")
-    if image.also and not (image.conse and image.tower == "packaged"):
-        raise RecipeError(f"{place}: model.image.also joins packaged classifiers; set tower: packaged and conse: true")
+    if image.style and not image.conse:
+        raise RecipeError(f"{place}: model.image.style needs model.image.conse: true; or set model.image.style: false")
     if recipe.task.class_pairs and not image.conse:
         raise RecipeError(f"{place}: task.class_pairs needs model.image.conse: true")
     return recipe

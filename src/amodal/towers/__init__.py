@@ -4,7 +4,7 @@ Every tower has `width` (of its pooled vector) and, when it reads pixels, `prepr
 `context_length`. `fingerprint(tower)` names its weights for caches and cards.
 """
 
-from amodal.towers.classifier import ConSETower, JoinedTower, class_stand_ins, class_texts, classifier_features
+from amodal.towers.classifier import ConSETower, class_stand_ins, class_texts, classifier_features
 from amodal.towers.fingerprint import fingerprint
 from amodal.towers.huggingface import HuggingFaceTextTower
 from amodal.towers.image import ImagePreprocessing, TimmTower
@@ -16,7 +16,6 @@ __all__ = [
     "ConSETower",
     "HuggingFaceTextTower",
     "ImagePreprocessing",
-    "JoinedTower",
     "TextTransformer",
     "TimmTower",
     "class_stand_ins",

@@ -1,10 +1,9 @@
 """A supervised classifier is already half an alignment: its class weights are prototypes and its class names captions
 (DeViSE, Frome et al. 2013; ConSE, Norouzi et al. 2014).
 
-B pictures · K classes · F width of the classifier's features · E width of the text vectors
+B pictures · K classes · F width of the classifier's features · E width of the text vectors · S of the style
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,18 +16,19 @@ from amodal.towers.image import ImagePreprocessing
 
 
 class ConSETower(nn.Module):
-    """A timm classifier whose pooled vector is its features beside the ConSE vector of its classes. -> (B, F + E)
+    """A timm classifier whose pooled vector is its features, its ConSE vector and its style. -> (B, F + E + S)
 
     The ConSE vector is the mean of the class names' text vectors, weighted by the picture's class probabilities, so
-    that what the classifier knows of words reaches the joint space. Pixels larger than `size` are shrunk to it first.
-    Raises RecipeError for a network without a classifier of K classes.
+    that what the classifier knows of words reaches the joint space. style: adds the mean and the standard deviation of
+    each channel at every stage, which keep the colours and textures that a classifier's last layer forgets (the
+    statistics of style of Huang & Belongie 2017). Raises RecipeError for a network without a classifier of K classes.
     """
 
     network: Any  # timm's networks have methods that nn.Module does not declare
     class_text_KE: Tensor
     conse_gain = 3.0  # brings the ConSE vector to the scale of a single feature; heads standardise it anyway
 
-    def __init__(self, network: Any, class_text_KE: Tensor, *, size: int) -> None:
+    def __init__(self, network: Any, class_text_KE: Tensor, *, size: int, style: bool = False) -> None:
         super().__init__()
         head = network.get_classifier()
         if not isinstance(head, nn.Linear) or head.out_features != len(class_text_KE):
@@ -42,65 +42,46 @@ class ConSETower(nn.Module):
         self.preprocessing = ImagePreprocessing(
             size=size, mean=tuple(config["mean"]), std=tuple(config["std"]), fit="pad"
         )
-        self.width: int = head.in_features + class_text_KE.shape[1]
+        self.style = style
+        was_training = network.training
+        network.eval()
+        with torch.no_grad():  # the network itself knows how many channels its stages have
+            self.width: int = self(torch.zeros(1, 3, size, size)).pooled.shape[1]
+        network.train(was_training)
 
     def extra_repr(self) -> str:
         """What the weights do not tell; `fingerprint` reads it."""
         architecture = self.network.pretrained_cfg.get("architecture")
-        return f"network={architecture}, size={self.preprocessing.size}, gain={self.conse_gain}"
+        return f"network={architecture}, size={self.preprocessing.size}, gain={self.conse_gain}, style={self.style}"
 
     def forward(self, pixels: Tensor) -> Tokens:
-        """(B, 3, H, W) -> Tokens: the places of the feature map, and pooled features beside the ConSE vector."""
-        size = self.preprocessing.size
-        if pixels.shape[-1] != size:
-            pixels = F.interpolate(pixels, (size, size), mode="bicubic", antialias=True, align_corners=False)
-        raw = self.network.forward_features(pixels)
-        feature = self.network.forward_head(raw, pre_logits=True)
+        """(B, 3, H, W) -> Tokens: the places of the feature map, and the pooled vector."""
+        if self.style:
+            raw, stages = self.network.forward_intermediates(pixels)
+        else:
+            raw, stages = self.network.forward_features(pixels), []
+        pooled = self.with_conse(self.network.forward_head(raw, pre_logits=True))
+        styles = [part for stage in stages for part in (stage.mean((2, 3)), stage.std((2, 3), correction=0))]
         sequence = raw.flatten(2).transpose(1, 2) if raw.ndim == 4 else raw
         mask = torch.ones(sequence.shape[:2], dtype=torch.bool, device=sequence.device)
-        return Tokens(sequence, mask, self.with_conse(feature))
+        return Tokens(sequence, mask, torch.cat([pooled, *styles], dim=1))
 
     def with_conse(self, feature_BF: Tensor) -> Tensor:
         """Features (B, F) -> features beside their ConSE vector (B, F + E)."""
         return torch.cat([feature_BF, self.conse_gain * self.head(feature_BF).softmax(-1) @ self.class_text_KE], dim=1)
 
 
-class JoinedTower(nn.Module):
-    """Several ConSE towers over the same pixels, their pooled vectors end to end. -> (B, sum of widths)
+def class_stand_ins(tower: ConSETower, pooled_NW: Tensor) -> Tensor:
+    """A pooled vector for each class of a tower, at the mean and the spread of real ones (N, W). -> (K, W)
 
-    Networks or sizes that see different things are worth more together. Pixels come at the largest size; the sequence
-    is that of the first tower.
+    A class says nothing of style: that part is borrowed from real pictures in turn, so that a head learns to do
+    without it.
     """
-
-    def __init__(self, towers: Sequence[ConSETower]) -> None:
-        super().__init__()
-        self.towers = nn.ModuleList(towers)
-        self.preprocessing = max((tower.preprocessing for tower in towers), key=lambda prepared: prepared.size)
-        self.width: int = sum(tower.width for tower in towers)
-
-    def extra_repr(self) -> str:
-        """What the weights do not tell; `fingerprint` reads it."""
-        return "; ".join(tower.extra_repr() for tower in self.parts())
-
-    def parts(self) -> list[ConSETower]:
-        """The towers, in the order of their parts of the pooled vector."""
-        return [tower for tower in self.towers if isinstance(tower, ConSETower)]
-
-    def forward(self, pixels: Tensor) -> Tokens:
-        """(B, 3, H, W) -> Tokens"""
-        said = [tower(pixels) for tower in self.towers]
-        return said[0]._replace(pooled=torch.cat([tokens.pooled for tokens in said], dim=1))
-
-
-def class_stand_ins(tower: ConSETower | JoinedTower, pooled_NW: Tensor) -> Tensor:
-    """A pooled vector for each class of a tower, at the mean and the spread of real ones (N, W). -> (K, W)"""
-    towers = tower.parts() if isinstance(tower, JoinedTower) else [tower]
-    parts = []
-    for each, pooled_NX in zip(towers, pooled_NW.split([each.width for each in towers], dim=1), strict=True):
-        feature_NF = pooled_NX[:, : each.head.in_features]
-        mean_F = feature_NF.mean(dim=0)
-        parts.append(classifier_features(each, mean_F, (feature_NF - mean_F).norm(dim=1).mean().item()))
-    return torch.cat(parts, dim=1)
+    feature_NF = pooled_NW[:, : tower.head.in_features]
+    mean_F = feature_NF.mean(dim=0)
+    known_KX = classifier_features(tower, mean_F, (feature_NF - mean_F).norm(dim=1).mean().item())
+    borrowed_K = torch.arange(len(known_KX)) % len(pooled_NW)
+    return torch.cat([known_KX, pooled_NW[borrowed_K, known_KX.shape[1] :]], dim=1)
 
 
 def classifier_features(tower: ConSETower, feature_mean_F: Tensor, typical_distance: float) -> Tensor:
