@@ -146,10 +146,10 @@ def _refuse(error: OSError) -> None:
 def picture_files(given: Path) -> list[Path]:
     """The picture a person named, or every picture in and below the folder they named, in order of path.
 
-    Raises UsageError when there is no such thing or the folder holds no picture.
+    Raises UsageError when there is no such thing or the folder holds no picture, DataError where it may not be read.
     """
     if given.is_dir():
-        found = sorted(path for path in given.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+        found = sorted(_pictures_below(given))
         if not found:
             raise UsageError(f"{given} holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
         return found
