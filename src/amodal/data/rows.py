@@ -48,13 +48,14 @@ class Skipped(NamedTuple):
 class SkipLog:
     """What was skipped, first while tables are read, later while pictures are decoded.
 
-    The same key with the same reason counts once, so a broken picture met in every epoch stays one.
+    The same key with the same reason counts once, so a broken picture met in every epoch stays one. All splits of a
+    table share one log; `total` is how many rows the reader counted in the whole source, 0 before it has.
     """
 
     def __init__(self, limit: float = MAX_SKIPPED) -> None:
         if not 0 <= limit <= 1:
             raise DataError(f"data.max_skipped is {limit}; it is a share: give a number from 0 to 1")
-        self.limit = limit
+        self.limit, self.total = limit, 0
         self._entries: dict[Skipped, None] = {}
 
     def __len__(self) -> int:
@@ -75,7 +76,11 @@ class SkipLog:
         return dict(Counter(entry.reason.partition(": ")[0] for entry in self._entries).most_common())
 
     def check(self, total: int) -> None:
-        """Raises DataError when more than `limit` of `total` rows (the skipped ones included) were skipped."""
+        """Raises DataError when more than `limit` of `total` rows (the skipped ones included) were skipped.
+
+        A part of a source is measured against the whole source.
+        """
+        total = max(total, self.total)
         if not self._entries or len(self) <= self.limit * total:
             return
         first = "".join(f"\n  {key}: {reason}" for key, reason in self.entries[:_SHOWN])
@@ -154,6 +159,7 @@ def finished_table(
     name: str, rows: list[Row], skipped: SkipLog, total: int, classes: Sequence[str] | None = None
 ) -> Table:
     """The table, once it is sure that not too much was skipped and something is left. Raises DataError."""
+    skipped.total = total
     skipped.check(total)
     if not rows:
         raise DataError(f"{name} holds no usable row; a table needs at least one picture with a caption")
