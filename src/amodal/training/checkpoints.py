@@ -77,7 +77,9 @@ def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.
 def learned_state(module: nn.Module) -> dict[str, Tensor]:
     """The state of a module without its wholly frozen parts: a frozen tower, for one, comes back from its source."""
     frozen = tuple(
-        f"{name}." for name, part in module.named_modules() if name and getattr(part, "frozen_from_source", False)
+        f"{name}."
+        for name, part in module.named_modules(remove_duplicate=False)
+        if name and getattr(part, "frozen_from_source", False)
     )
     return {key: value for key, value in module.state_dict().items() if not key.startswith(frozen)}
 
