@@ -102,7 +102,13 @@ def _run(
     say(f"{table.name}: " + ", ".join(f"{len(part):,} {name}" for name, part in splits.items()) + " pictures")
     torch.manual_seed(recipe.training.seed)
     built = _build(recipe, folder, splits["train"], cache)
-    encoder = Encoder(built.model.to(device), built.tokenizer, cache, device, tuple(recipe.model.image.views))
+    encoder = Encoder(
+        built.model.to(device, memory_format=torch.channels_last),
+        built.tokenizer,
+        cache,
+        device,
+        tuple(recipe.model.image.views),
+    )
     started = time.monotonic()
     batches = training_batches(recipe, encoder, splits["train"])
     validation = judged_pairs(encoder, splits["validation"], recipe.evaluation.captions)
