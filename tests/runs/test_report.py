@@ -126,7 +126,7 @@ def test_nothing_is_fetched(html: str) -> None:
 def test_every_part_is_told(html: str) -> None:
     text = Page(html).text.replace("\u00a0", " ")
     for said in (
-        "For 50.0 % of 40 pictures, the first caption found is the right one",
+        "For 50.0 % of pictures, the first caption found is the right one (n = 40",
         "14 March 2026, 09:26 UTC",
         "40.0 to 60.0 %",
         "From a picture to its caption",

@@ -35,8 +35,8 @@ def test_names_and_intervals() -> None:
 def test_headline() -> None:
     said = headline({"text_to_image/R@1": RANK, "image_to_text/R@1": SHARE}).replace("\u00a0", " ")
     assert said == (
-        "For 46.5 % of 1,200 pictures, the first caption found is the right one "
-        "(95 % interval 40.0 to 53.0 %; among 400 candidates; chance 0.25 %)."
+        "For 46.5 % of pictures, the first caption found is the right one "
+        "(n = 1,200; 95 % interval 40.0 to 53.0 %; among 400 candidates; chance 0.25 %)."
     )
     assert headline({}) == "This run has no figures yet."
-    assert headline({"other/median_rank": RANK}).startswith("other, median rank is 2 over 50 items (95")
+    assert headline({"other/median_rank": RANK}).startswith("other, median rank is 2 (n = 50; 95")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from amodal.metrics import Figure
 
 PER_CENT = "\u00a0%"  # the space does not break
-SHARES = ("R@", "top-", "accuracy", "recall", "precision", "exact")
+SHARES = ("R@", "top-", "mean_per_class", "accuracy", "recall", "precision", "exact")
 DIRECTIONS = {"image_to_text": "image → text", "text_to_image": "text → image", "zero_shot": "zero-shot"}
 HEADLINES = ("image_to_text/R@1", "zero_shot/top-1", "text_to_image/R@1", "image_to_text/R@5", "text_to_image/R@5")
 
@@ -40,12 +40,12 @@ def headline(figures: Mapping[str, Figure]) -> str:
         return "This run has no figures yet."
     figure = figures[name]
     sentence = {
-        "image_to_text/R@1": "For {value} of {n} pictures, the first caption found is the right one",
-        "text_to_image/R@1": "For {value} of {n} captions, the first picture found is the right one",
-        "zero_shot/top-1": "{value} of {n} pictures get the right label, without a trained classifier",
-    }.get(name, f"{figure_name(name)} is {{value}} over {{n}} items")
-    said = sentence.format(value=figure_number(name, figure.value), n=f"{figure.n:,}")
-    beside = [f"95{PER_CENT} interval {figure_interval(name, figure)}"]
+        "image_to_text/R@1": "For {value} of pictures, the first caption found is the right one",
+        "text_to_image/R@1": "For {value} of captions, the first picture found is the right one",
+        "zero_shot/top-1": "{value} of pictures get the right label, without a trained classifier",
+    }.get(name, f"{figure_name(name)} is {{value}}")
+    said = sentence.format(value=figure_number(name, figure.value))
+    beside = [f"n = {figure.n:,}", f"95{PER_CENT} interval {figure_interval(name, figure)}"]
     if figure.candidates is not None:
         beside.append(f"among {figure.candidates:,} candidates")
     if figure.chance is not None:
