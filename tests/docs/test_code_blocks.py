@@ -141,6 +141,7 @@ def page_parameters() -> list[Any]:
 @pytest.mark.parametrize("page", page_parameters())
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy_photos(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     assert run_page(page.read_text(encoding="utf-8"), tmp_path, page.relative_to(ROOT).as_posix()) > 0
 

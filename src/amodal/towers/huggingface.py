@@ -24,6 +24,9 @@ class HuggingFaceTextTower(nn.Module):
     ) -> None:
         super().__init__()
         from transformers import AutoConfig, AutoModel
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()  # its bar says nothing a person needs: weights load in a blink
 
         try:
             config = config or AutoConfig.from_pretrained(source, trust_remote_code=False)
