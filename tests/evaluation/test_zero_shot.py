@@ -1,15 +1,16 @@
 """Zero-shot classification: by hand, at chance, in blocks; class embeddings from templates."""
 
+import importlib
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-import amodal.evaluation.zero_shot as module
 import amodal.metrics.ranks
 from amodal.core.errors import DataError, UsageError
 from amodal.evaluation.zero_shot import Confusion, class_embeddings, zero_shot
 
+module = importlib.import_module("amodal.evaluation.zero_shot")  # the room's name `zero_shot` is the function
 CLASSES = ("cat", "dog", "apple")
 
 

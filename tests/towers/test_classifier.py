@@ -100,7 +100,7 @@ def test_stand_ins_by_hand() -> None:
 
 @torch.no_grad()
 def test_style_is_the_mean_and_spread_of_every_stage() -> None:
-    network = timm.create_model("resnet18", num_classes=3).eval()
+    network: Any = timm.create_model("resnet18", num_classes=3).eval()
     tower = ConSETower(network, torch.eye(3), size=32, style=True).eval()
     pixels = torch.randn(2, 3, 32, 32)
     pooled = tower(pixels).pooled

@@ -172,7 +172,7 @@ def _mark_as_packaged(tower: nn.Module) -> None:
     for part in tower.modules():
         for name in ("network", "head"):
             network: Any = getattr(part, name, None)
-            if isinstance(network, nn.Module):
+            if network is not None:
                 network.frozen_from_source = True
 
 

@@ -102,13 +102,8 @@ def _run(
     say(f"{table.name}: " + ", ".join(f"{len(part):,} {name}" for name, part in splits.items()) + " pictures")
     torch.manual_seed(recipe.training.seed)
     built = _build(recipe, folder, splits["train"], cache)
-    encoder = Encoder(
-        built.model.to(device, memory_format=torch.channels_last),
-        built.tokenizer,
-        cache,
-        device,
-        tuple(recipe.model.image.views),
-    )
+    model = built.model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stubs leave it out
+    encoder = Encoder(model, built.tokenizer, cache, device, tuple(recipe.model.image.views))
     started = time.monotonic()
     batches = training_batches(recipe, encoder, splits["train"])
     validation = judged_pairs(encoder, splits["validation"], recipe.evaluation.captions)
