@@ -15,7 +15,7 @@ from amodal.data.sources import open_table
 from amodal.features import Encoder, FeatureCache
 from amodal.recipes import Recipe, judged_pairs, load_recipe
 from amodal.recipes.build import build_model
-from amodal.recipes.pairs import limited, training_batches
+from amodal.recipes.pairs import limited, solve_regression, training_batches
 
 FROZEN = ("model.image.trainable=false", "model.text.trainable=false")
 CLASSES = (*FROZEN, "model.image.conse=true", "task.class_pairs=true", "training.batch_size=64")
@@ -105,6 +105,21 @@ def test_classes_join_the_pairs(tiny_recipe: Path, shapes: Path) -> None:
     assert (len(pictures), len(classes)) == (12, 1000)
     assert not classes & pictures
     assert "class:tench, Tinca tinca" in dict(seen)
+
+
+def test_a_regression_brings_pictures_to_the_mean_of_their_captions(tiny_recipe: Path, several: Table) -> None:
+    recipe = load_recipe(str(tiny_recipe), [*FROZEN, "training.batch_size=4", "model.anchors=4"])
+    encoder = encoder_for(recipe, ["a cat"])
+    solve_regression(encoder, training_batches(recipe, encoder, several), 0)
+    encoder.model.image_head.solved.ridge = 0.0
+    solve_regression(encoder, training_batches(recipe, encoder, several), 0)
+    features = encoder.tower_images(several.rows, several.skipped)
+    words = encoder.tower_texts(["a cat", "one cat", "kitty", "a dog", "a fish"])
+    assert features is not None
+    assert words is not None
+    image_ND, text_MD = encoder.model.image_head.solved(features[0][0]), encoder.model.text_head.solved(words)
+    aims_ND = torch.stack([text_MD[:3].mean(dim=0), text_MD[3], text_MD[4], text_MD[4]])
+    torch.testing.assert_close(image_ND, torch.nn.functional.normalize(aims_ND, dim=1), rtol=0, atol=0.02)
 
 
 def test_a_broken_picture_leaves_no_gap(tiny_recipe: Path, several: Table, tmp_path: Path) -> None:

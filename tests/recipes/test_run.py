@@ -25,7 +25,9 @@ CLASSIFIER = ("model.image.conse=true", "task.class_pairs=true", "training.batch
 
 
 def run(recipe: Recipe, out: Path, cache: FeatureCache | None = None) -> Finished:
-    return run_recipe(recipe, out, device=torch.device("cpu"), cache=cache or FeatureCache(), say=lambda line: None)
+    return run_recipe(
+        recipe, out, device=torch.device("cpu"), cache=FeatureCache() if cache is None else cache, say=lambda line: None
+    )
 
 
 def figures(folder: Path) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def test_the_card_says_what_was_run(tiny_run: Path) -> None:
     assert card.licences == ()  # no bundled picture is in it
 
 
-@pytest.mark.parametrize("extra", [(), CLASSIFIER])
+@pytest.mark.parametrize("extra", [(), CLASSIFIER, (*CLASSIFIER, "model.anchors=40")])
 def test_frozen_towers_run_once(
     tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: tuple[str, ...]
 ) -> None:

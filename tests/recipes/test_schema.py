@@ -42,7 +42,7 @@ def test_the_least_recipe_and_its_defaults() -> None:
     recipe = parse_recipe(LEAST, "mine.yaml")
     assert recipe.data.source == "bundled"
     assert recipe.training.betas == (0.9, 0.98)
-    assert recipe.model.heads == 1
+    assert recipe.model.anchors == 0
     assert recipe.task.class_pairs is False
 
 
@@ -103,6 +103,14 @@ def test_class_pairs_and_conse_need_frozen_towers() -> None:
     assert "set model.text.trainable: false" in refused(**frozen, model__text__trainable=True)
     assert "set model.image.trainable: false" in refused(model__image__conse=True, model__image__trainable=True)
     assert "needs model.image.conse: true" in refused(task__class_pairs=True)
+
+
+def test_a_regression_needs_frozen_towers() -> None:
+    assert parse_recipe(with_values(model__anchors=8), "mine.yaml").model.anchors == 8
+    for side in ("image", "text"):
+        assert "model.anchors needs two frozen towers" in refused(
+            **{"model__anchors": 8, f"model__{side}__trainable": True}
+        )
 
 
 def test_a_recipe_cannot_be_changed() -> None:

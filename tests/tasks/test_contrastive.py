@@ -1,4 +1,4 @@
-"""The contrastive task: InfoNCE of each head, what it reports, and the limits of the scale."""
+"""The contrastive task: InfoNCE of the features, what it reports, and the limits of the scale."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from amodal.core.batch import Batch, Tokens
-from amodal.models import DualEncoder, EnsembleHead, ProjectionHead
+from amodal.models import DualEncoder, ProjectionHead
 from amodal.objectives import InfoNCE, info_nce
 from amodal.tasks import Contrastive
 
@@ -23,18 +23,13 @@ def batch_of(count: int = 6) -> Batch:
     return Batch(pair_id=pair_id, key=tuple(map(str, range(count))), image=image, text=text)
 
 
-def model_of(heads: int) -> DualEncoder:
+def model_of() -> DualEncoder:
     torch.manual_seed(0)
-
-    def side() -> nn.Module:
-        parts = [ProjectionHead(5, 4) for _ in range(heads)]
-        return EnsembleHead(parts) if heads > 1 else parts[0]
-
-    return DualEncoder(nn.Identity(), nn.Identity(), side(), side())
+    return DualEncoder(nn.Identity(), nn.Identity(), ProjectionHead(5, 4), ProjectionHead(5, 4))
 
 
 def test_loss_is_info_nce_of_the_features() -> None:
-    model, batch, task = model_of(1), batch_of(), Contrastive()
+    model, batch, task = model_of(), batch_of(), Contrastive()
     result = task.step(model, batch)
     image_BD, text_BD = model(batch)
     expected = info_nce(image_BD, text_BD, task.objective.logit_scale, batch.pair_id)
@@ -51,45 +46,10 @@ def test_loss_is_info_nce_of_the_features() -> None:
     assert not result.features["text"].requires_grad
 
 
-def test_an_ensembles_loss_is_the_mean_over_its_heads() -> None:
-    model, batch, task = model_of(3), batch_of(), Contrastive(heads=3)
-    image, text = batch.image, batch.text
-    assert image is not None
-    assert text is not None
-    assert isinstance(model.image_head, EnsembleHead)
-    assert isinstance(model.text_head, EnsembleHead)
-    scale = task.objective.logit_scale
-    losses = [
-        info_nce(one(image.pooled), other(text.pooled), scale, batch.pair_id)
-        for one, other in zip(model.image_head.heads, model.text_head.heads, strict=True)
-    ]
-    result = task.step(model, batch)
-    torch.testing.assert_close(result.loss, torch.stack(losses).mean())
-    assert torch.stack(losses).std() > 1e-4
-
-
-def test_each_head_is_trained_as_if_alone() -> None:
-    """The gradient of a head in an ensemble of two is half of what it is by itself."""
-    model, batch = model_of(2), batch_of()
-    Contrastive(heads=2).step(model, batch).loss.backward()
-    assert isinstance(model.image_head, EnsembleHead)
-    assert isinstance(model.text_head, EnsembleHead)
-    for one, other in zip(model.image_head.heads, model.text_head.heads, strict=True):
-        together = next(one.parameters()).grad
-        assert together is not None
-        together = together.clone()
-        alone = DualEncoder(nn.Identity(), nn.Identity(), one, other)
-        alone.zero_grad()
-        Contrastive().step(alone, batch).loss.backward()
-        gradient = next(one.parameters()).grad
-        assert gradient is not None
-        torch.testing.assert_close(together, gradient / 2)
-
-
 @pytest.mark.parametrize(("value", "kept"), [(7.0, math.log(100)), (-1.0, 0.0), (2.5, 2.5)])
 def test_after_step_keeps_the_scale_within_its_limits(value: float, kept: float) -> None:
     task = Contrastive(InfoNCE(value))
-    task.after_step(model_of(1))
+    task.after_step(model_of())
     assert task.objective.logit_scale.item() == pytest.approx(kept)
     assert task.objective.logit_scale.requires_grad
 
@@ -100,7 +60,7 @@ def test_it_aligns_what_can_be_aligned() -> None:
     image = torch.randn(16, 5)
     text = image @ torch.linalg.qr(torch.randn(5, 5)).Q
     batch = Batch(pair_id=torch.arange(16), key=("x",) * 16, image=tokens(image), text=tokens(text))
-    model, task = model_of(1), Contrastive()
+    model, task = model_of(), Contrastive()
     optimizer = torch.optim.AdamW([*model.parameters(), *task.parameters()], lr=0.05)
     first = task.step(model, batch).terms["loss"]
     for _ in range(60):

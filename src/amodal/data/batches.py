@@ -93,7 +93,7 @@ class PairBatches(Dataset[Batch]):
         if len(keys) < 2:
             raise DataError(f"contrastive training needs at least two pairs; this set has {len(keys)}")
         number = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
-        self._keys, self._parts, self._seed = keys, parts, seed
+        self._keys, self.parts, self._seed = keys, parts, seed
         self._pair_id = torch.tensor([number[pair] for pair in pairs])
         self.batch_size = min(batch_size, len(keys))
         self.steps_per_epoch = len(keys) // self.batch_size
@@ -108,7 +108,7 @@ class PairBatches(Dataset[Batch]):
         order = torch.randperm(len(self._keys), generator=generator_for(self._seed, "order", epoch))
         rows: list[int] = order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
         fields: dict[str, Any] = {}
-        for name, part in enumerate(self._parts):
+        for name, part in enumerate(self.parts):
             fields.update(part(rows, generator_for(self._seed, "draw", step, name)))
         return Batch(pair_id=self._pair_id[rows], key=tuple(self._keys[row] for row in rows), **fields)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from amodal.core.batch import Tokens
@@ -16,12 +17,12 @@ class CachedImages:
     """Each row's image features of one of its views, drawn at random. -> image: Tokens"""
 
     def __init__(self, features_VNF: Tensor) -> None:
-        self._features = features_VNF
+        self.features_VNF = features_VNF
 
     def __call__(self, rows: list[int], draw: torch.Generator) -> Mapping[str, Any]:
         """The field `image` of these rows."""
-        view = torch.randint(len(self._features), (len(rows),), generator=draw)
-        return {"image": pooled_tokens(self._features[view, rows])}
+        view = torch.randint(len(self.features_VNF), (len(rows),), generator=draw)
+        return {"image": pooled_tokens(self.features_VNF[view, rows])}
 
 
 class CachedTexts:
@@ -31,7 +32,7 @@ class CachedTexts:
     """
 
     def __init__(self, features_MF: Tensor, captions: Sequence[Sequence[int]]) -> None:
-        self._features = features_MF
+        self.features_MF = features_MF
         self._count = torch.tensor([len(row) for row in captions])
         longest = int(self._count.max())
         self._captions = torch.tensor([[*row, *[row[0]] * (longest - len(row))] for row in captions])
@@ -39,7 +40,13 @@ class CachedTexts:
     def __call__(self, rows: list[int], draw: torch.Generator) -> Mapping[str, Any]:
         """The field `text` of these rows."""
         which = (torch.rand(len(rows), generator=draw) * self._count[rows]).long()
-        return {"text": pooled_tokens(self._features[self._captions[rows, which]])}
+        return {"text": pooled_tokens(self.features_MF[self._captions[rows, which]])}
+
+    def mean_of_captions(self, vector_ME: Tensor) -> Tensor:
+        """The mean over each row's captions of what is given for every caption. -> (N, E)"""
+        real = torch.arange(self._captions.shape[1]) < self._count[:, None]
+        weight = real / self._count[:, None]
+        return F.embedding_bag(self._captions, vector_ME, mode="sum", per_sample_weights=weight)
 
 
 def pooled_tokens(pooled_BF: Tensor) -> Tokens:

@@ -3,7 +3,6 @@
 B pairs · D width of the joint space · F width of a tower
 """
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -20,20 +19,56 @@ class PairFeatures(NamedTuple):
     text_BD: Tensor
 
 
+class Standardise(nn.Module):
+    """Inputs (B, F) at mean 0 and standard deviation 1, each by itself, once `fit` has measured them. -> (B, F)
+
+    root: takes the square root first and keeps the sign (Perronnin et al. 2010), so that a few loud features do not
+    drown the others.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int, *, root: bool = False) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("std", torch.ones(width))
+        self.root = root
+
+    @torch.no_grad()
+    def fit(self, pooled_NF: Tensor) -> None:
+        """Measures the mean and the standard deviation of these rows."""
+        x = self._rooted(pooled_NF)
+        self.mean.copy_(x.mean(dim=0))
+        self.std.copy_(x.std(dim=0).clamp(min=1e-4))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(B, F) -> (B, F)."""
+        return (self._rooted(pooled) - self.mean) / self.std
+
+    def _rooted(self, x: Tensor) -> Tensor:
+        return x.sign() * x.abs().sqrt() if self.root else x
+
+
 class ProjectionHead(nn.Module):
     """A pooled vector (B, F) -> a unit vector (B, D).
 
-    hidden: 0 for one linear map without bias, as CLIP has it; else a two-layer network of that width.
-    Inputs are standardised by `input_mean` and `input_std`, which `fit_inputs` measures once for frozen towers.
+    hidden: 0 for one linear map without bias, as CLIP has it; else a two-layer network of that width. noise: standard
+    deviation of what is added to the standardised inputs while training; root: see `Standardise`.
     """
 
-    input_mean: Tensor
-    input_std: Tensor
-
-    def __init__(self, width: int, out: int, *, hidden: int = 0, dropout: float = 0.0, noise: float = 0.0) -> None:
+    def __init__(
+        self,
+        width: int,
+        out: int,
+        *,
+        hidden: int = 0,
+        dropout: float = 0.0,
+        noise: float = 0.0,
+        root: bool = False,
+    ) -> None:
         super().__init__()
-        self.register_buffer("input_mean", torch.zeros(width))
-        self.register_buffer("input_std", torch.ones(width))
+        self.inputs = Standardise(width, root=root)
         self.noise = noise
         if hidden:
             layers = (
@@ -47,40 +82,16 @@ class ProjectionHead(nn.Module):
             layers = (nn.Dropout(dropout), nn.Linear(width, out, bias=False))
         self.layers = nn.Sequential(*layers)
 
-    @torch.no_grad()
     def fit_inputs(self, pooled_NF: Tensor) -> None:
         """Standardises by the mean and standard deviation of these rows, a width each."""
-        self.input_mean.copy_(pooled_NF.mean(dim=0))
-        self.input_std.copy_(pooled_NF.std(dim=0).clamp(min=1e-4))
+        self.inputs.fit(pooled_NF)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, F) -> (B, D) of unit length."""
-        x = (pooled - self.input_mean) / self.input_std
+        x = self.inputs(pooled)
         if self.training and self.noise > 0:
             x = x + self.noise * torch.randn_like(x)
         return F.normalize(self.layers(x), dim=-1)
-
-
-class EnsembleHead(nn.Module):
-    """Several heads side by side: (B, F) -> (B, K D), each part of length 1/sqrt(K).
-
-    The inner product of two such vectors is the mean of the K cosines, so an ensemble is one unit vector to everyone
-    downstream. `parts` cuts it up again, for a loss that trains each head by itself.
-    """
-
-    def __init__(self, heads: Iterable[ProjectionHead]) -> None:
-        super().__init__()
-        self.heads = nn.ModuleList(heads)
-
-    def fit_inputs(self, pooled_NF: Tensor) -> None:
-        """Standardises every head's inputs; see `ProjectionHead.fit_inputs`."""
-        for head in self.heads:
-            assert isinstance(head, ProjectionHead)
-            head.fit_inputs(pooled_NF)
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        """(B, F) -> (B, K D) of unit length."""
-        return torch.cat([head(pooled) for head in self.heads], dim=-1) / len(self.heads) ** 0.5
 
 
 class DualEncoder(nn.Module):

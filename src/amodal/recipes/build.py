@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from amodal.core.errors import RecipeError
 from amodal.data.tokenizers import Tokenizer, load_tokenizer, train_bpe
 from amodal.features import FeatureCache, text_features
-from amodal.models import DualEncoder, EnsembleHead, ProjectionHead
+from amodal.models import DualEncoder, KernelRegression, ProjectionHead, TrainedAndSolved, WordSpace
 from amodal.objectives import InfoNCE
 from amodal.recipes.schema import HeadConfig, ImageTowerConfig, ModelConfig, TaskConfig, TextTowerConfig
 from amodal.tasks import Contrastive
@@ -63,23 +63,22 @@ def build_model(
             tower.requires_grad_(False)
             if part.tower == "packaged":
                 _mark_as_packaged(tower)
-    image_head = _heads(image_tower.width, config, config.image_head)
-    return Built(
-        DualEncoder(image_tower, text_tower, image_head, _heads(text_tower.width, config, config.text_head)), words
-    )
+    image_head: nn.Module = _head(image_tower.width, config.width, config.image_head)
+    text_head: nn.Module = _head(text_tower.width, config.width, config.text_head)
+    if config.anchors:
+        regression = KernelRegression(image_tower.width, text_tower.width, anchors=config.anchors)
+        image_head = TrainedAndSolved(image_head, regression)
+        text_head = TrainedAndSolved(text_head, WordSpace(text_tower.width))
+    return Built(DualEncoder(image_tower, text_tower, image_head, text_head), words)
 
 
-def build_task(config: TaskConfig, *, heads: int) -> Contrastive:
+def build_task(config: TaskConfig) -> Contrastive:
     """The task of a recipe."""
-    return Contrastive(InfoNCE(config.initial_scale), heads=heads)
+    return Contrastive(InfoNCE(config.initial_scale))
 
 
-def _heads(width: int, config: ModelConfig, head: HeadConfig) -> nn.Module:
-    parts = [
-        ProjectionHead(width, config.width, hidden=head.hidden, dropout=head.dropout, noise=head.noise)
-        for _ in range(config.heads)
-    ]
-    return EnsembleHead(parts) if config.heads > 1 else parts[0]
+def _head(width: int, out: int, config: HeadConfig) -> ProjectionHead:
+    return ProjectionHead(width, out, **config.model_dump())
 
 
 def _tokenizer(config: TextTowerConfig, captions: Sequence[str], file: Path | None) -> Tokenizer:

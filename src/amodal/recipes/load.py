@@ -30,7 +30,7 @@ def load_run(path: Path, *, device: torch.device, cache: FeatureCache) -> Loaded
         raise RunError(f"{path} has no weights yet; go on with: amodal train --resume {path}")
     recipe = load_recipe(str(folder.recipe))
     built = build_model(recipe.model, cache=cache, tokenizer=folder.tokenizer, weights_follow=True)
-    task = build_task(recipe.task, heads=recipe.model.heads)
+    task = build_task(recipe.task)
     load_weights(folder.weights, {"model": built.model, "task": task})
     encoder = Encoder(built.model.eval().to(device), built.tokenizer, cache, device)
     return Loaded(encoder, recipe, task.objective.logit_scale.item())

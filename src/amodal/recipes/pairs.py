@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from amodal.core.errors import DataError
+from amodal.core.seeds import generator_for
 from amodal.data.batches import Captions, PairBatches, Part, Pictures
 from amodal.data.rows import Row, SkipLog, Table
 from amodal.data.transforms import random_view, to_tensor
@@ -104,6 +106,19 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table) -> PairBatc
     text_part = _texts(encoder, captions)
     training = recipe.training
     return PairBatches(keys, pairs, [image_part, text_part], batch_size=training.batch_size, seed=training.seed)
+
+
+@torch.no_grad()
+def solve_regression(encoder: Encoder, batches: PairBatches, seed: int) -> None:
+    """Sets the solved heads of a model by all pairs at once: each picture is brought to the mean of its captions."""
+    images, texts = batches.parts
+    assert isinstance(images, CachedImages)
+    assert isinstance(texts, CachedTexts)
+    word_ME = encoder.model.text_head.solved(texts.features_MF.to(encoder.device)).cpu()
+    target_NE = F.normalize(texts.mean_of_captions(word_ME), dim=-1).repeat(len(images.features_VNF), 1)
+    pictures_NF = images.features_VNF.flatten(0, 1)
+    draw = generator_for(seed, "anchors")
+    encoder.model.image_head.solved.solve(pictures_NF.to(encoder.device), target_NE.to(encoder.device), draw)
 
 
 def _pictures(recipe: Recipe, encoder: Encoder, table: Table) -> tuple[Part, list[Row], list[int]]:

@@ -21,7 +21,7 @@ from amodal.metrics import Figure
 from amodal.recipes.build import Built, build_model, build_task
 from amodal.recipes.catalogue import load_recipe, write_recipe
 from amodal.recipes.judge import judge
-from amodal.recipes.pairs import Judged, judged_pairs, limited, training_batches
+from amodal.recipes.pairs import Judged, judged_pairs, limited, solve_regression, training_batches
 from amodal.recipes.schema import Recipe, TrainingConfig
 from amodal.runs import Examples, History, RunCard, RunFolder, current_versions, write_report
 from amodal.runs.folder import write_json
@@ -108,7 +108,11 @@ def _run(
     batches = training_batches(recipe, encoder, splits["train"])
     validation = judged_pairs(encoder, splits["validation"], recipe.evaluation.captions)
     timings["features"] = time.monotonic() - started
-    task = build_task(recipe.task, heads=recipe.model.heads).to(device)
+    if recipe.model.anchors:
+        started = time.monotonic()
+        solve_regression(encoder, batches, recipe.training.seed)
+        timings["regression"] = time.monotonic() - started
+    task = build_task(recipe.task).to(device)
     hooks = _hooks(recipe, folder, {"model": built.model, "task": task}, validation)
     say(f"training {_count(built.model, trainable=True):,} of {_count(built.model):,} parameters on {device}")
     at = train(task, built.model, batches, settings(recipe.training), hooks, checkpoint=folder.last, device=device)

@@ -74,20 +74,27 @@ class TextTowerConfig(_Part):
 
 
 class HeadConfig(_Part):
-    """From a tower's pooled vector to the joint space. hidden 0: one linear map. noise: of the standardised input."""
+    """From a tower's pooled vector to the joint space. hidden 0: one linear map. noise: of the standardised input.
+
+    root: take the square root of the inputs first, for frozen towers.
+    """
 
     hidden: int = Field(default=0, ge=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0)
+    root: bool = False
 
 
 class ModelConfig(_Part):
-    """A dual encoder. width: of the joint space; heads: head pairs trained side by side and averaged."""
+    """A dual encoder. width: of the joint space that is trained.
+
+    anchors: for two frozen towers, set a kernel regression on so many known pictures beside the trained heads; 0: none.
+    """
 
     image: ImageTowerConfig
     text: TextTowerConfig
     width: int = Field(default=256, ge=1)
-    heads: int = Field(default=1, ge=1)
+    anchors: int = Field(default=0, ge=0)
     image_head: HeadConfig = HeadConfig()
     text_head: HeadConfig = HeadConfig()
 
@@ -154,6 +161,10 @@ def parse_recipe(values: dict[str, Any], place: str) -> Recipe:
         raise RecipeError(f"{place}: class pairs and ConSE need a frozen classifier; set model.image.trainable: false")
     if recipe.task.class_pairs and recipe.model.text.trainable:
         raise RecipeError(f"{place}: class pairs need a frozen text tower; set model.text.trainable: false")
+    if recipe.model.anchors and (image.trainable or recipe.model.text.trainable):
+        raise RecipeError(
+            f"{place}: model.anchors needs two frozen towers; set model.anchors: 0, or trainable: false in both"
+        )
     if image.style and not image.conse:
         raise RecipeError(f"{place}: model.image.style needs model.image.conse: true; or set model.image.style: false")
     if recipe.task.class_pairs and not image.conse:
