@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from amodal.core.batch import Tokens
 from amodal.core.errors import DataError
 from amodal.features import FeatureCache
 from amodal.recipes import Finished, Recipe, load_recipe, run_recipe
@@ -103,6 +104,22 @@ def test_frozen_towers_run_once(
     assert (tmp_path / "first" / "model.safetensors").read_bytes() == (
         tmp_path / "second" / "model.safetensors"
     ).read_bytes()
+
+
+def test_a_trained_tower_sees_each_picture_once_an_epoch(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One epoch of 24 pictures, then 12 to validate and 12 to test, for figures and report together."""
+    seen, plain = 0, TimmTower.forward
+
+    def forward(self: TimmTower, pixels: torch.Tensor) -> Tokens:
+        nonlocal seen
+        seen += len(pixels)
+        return plain(self, pixels)
+
+    monkeypatch.setattr(TimmTower, "forward", forward)
+    run(load_recipe(str(tiny_recipe), ["training.epochs=1"]), tmp_path / "run")
+    assert seen == 24 + 12 + 12
 
 
 @pytest.fixture

@@ -136,10 +136,9 @@ def finish(
     """Judges the best weights on the test split, once, and writes figures, card, plots and report."""
     started = time.monotonic()
     test = judged_pairs(encoder, splits["test"], recipe.evaluation.captions)
-    figures, confusion = judge(recipe.evaluation, encoder, test, splits["test"].classes)
+    verdict = judge(recipe.evaluation, test, splits["test"].classes)
     timings["evaluation"] = time.monotonic() - started
     shown = (ATTRIBUTION,) if recipe.data.source == BUNDLED else ()
-    image_ND, text_MD = test.encode()
     model = encoder.model
     card = RunCard(
         name=recipe.name,
@@ -156,7 +155,7 @@ def finish(
         preprocessing=vars(model.image_tower.preprocessing),
         prompt_templates=(recipe.evaluation.templates,),
         timings=timings,
-        figures=figures,
+        figures=verdict.figures,
         skipped=len(table.skipped),
         licences=shown,
     )
@@ -164,8 +163,8 @@ def finish(
     folder.card_text.write_text(card.to_markdown(), encoding="utf-8")
     write_json(folder.skipped, table.skipped.to_json())
     examples = Examples(
-        image_features=image_ND,
-        text_features=text_MD,
+        image_features=verdict.image_ND,
+        text_features=verdict.text_MD,
         image_groups=test.image_groups,
         text_groups=test.text_groups,
         captions=test.texts,
@@ -173,9 +172,10 @@ def finish(
     )
     skipped = [(entry.key, entry.reason) for entry in table.skipped.entries]
     history = History(folder.history).read()
-    write_report(folder, card, figures, history, examples, skipped, "\n".join(shown), confusion)
-    write_json(folder.figures, {"run": str(folder.path), "figures": {name: f.to_json() for name, f in figures.items()}})
-    return figures
+    write_report(folder, card, verdict.figures, history, examples, skipped, "\n".join(shown), verdict.confusion)
+    figures = {name: figure.to_json() for name, figure in verdict.figures.items()}
+    write_json(folder.figures, {"run": str(folder.path), "figures": figures})
+    return verdict.figures
 
 
 def _build(recipe: Recipe, folder: RunFolder, train_split: Table, cache: FeatureCache) -> Built:
