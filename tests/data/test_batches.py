@@ -3,6 +3,7 @@
 import io
 import multiprocessing
 import os
+import pickle
 import signal
 from pathlib import Path
 
@@ -158,14 +159,34 @@ def test_pictures_beyond_the_memory_are_decoded_again(monkeypatch: pytest.Monkey
     assert part.image(1) is not part.image(1)
 
 
-def test_readable_names_the_broken_ones() -> None:
+def test_broken_pictures_are_dropped_and_named_and_the_others_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = picture_rows(3)
     rows[1] = Row(key="bad.png", picture=BytesRef(b"no picture"), captions=("a",), pair="1")
+    decoded, plain = [], BytesRef.image
+
+    def image(self: BytesRef, at_least: int | None = None) -> Image.Image:
+        decoded.append(self)
+        return plain(self, at_least)
+
+    monkeypatch.setattr(BytesRef, "image", image)
     part, skipped = Pictures(rows, lambda image, draw: to_tensor(image, MEAN, STD)), SkipLog()
-    assert part.readable(skipped) == [0, 2]
-    assert [entry.key for entry in skipped.entries] == ["bad.png"]
     with pytest.raises(BrokenPicture):
         part([1], torch.Generator())
+    decoded.clear()
+    assert part.keep_readable(skipped) == [0, 2]
+    assert [entry.key for entry in skipped.entries] == ["bad.png"]
+    pixels = part([1, 0], torch.Generator())["pixels"]
+    assert decoded == [row.picture for row in rows]
+    assert torch.equal(pixels[0], to_tensor(plain(decoded[2]), MEAN, STD))
+    assert torch.equal(pixels[1], to_tensor(plain(decoded[0]), MEAN, STD))
+
+
+def test_workers_are_handed_no_decoded_picture() -> None:
+    part = Pictures(picture_rows(2), random_view)
+    small = len(pickle.dumps(part))
+    part.image(0)
+    assert len(pickle.dumps(part)) == small
+    assert pickle.loads(pickle.dumps(part)).image(0).size == (12, 9)
 
 
 def test_workers_give_what_the_training_process_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
