@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from amodal.core.errors import RecipeError
 from amodal.data.tokenizers import Tokenizer, load_tokenizer, train_bpe
-from amodal.features import FeatureCache, text_features
+from amodal.features import FeatureCache, text_features, text_name
 from amodal.models import DualEncoder, EnsembleHead, ProjectionHead
 from amodal.objectives import InfoNCE
 from amodal.recipes.schema import HeadConfig, ImageTowerConfig, ModelConfig, TaskConfig, TextTowerConfig
@@ -187,7 +187,12 @@ def class_text_vectors(text_tower: nn.Module, words: Tokenizer, cache: FeatureCa
     said = class_texts(num_classes)
     was_training = text_tower.training
     flat = text_features(
-        text_tower.eval(), words, [text for texts in said for text in texts], cache=cache, device=torch.device("cpu")
+        text_tower.eval(),
+        words,
+        [text for texts in said for text in texts],
+        name=text_name(text_tower, words),
+        cache=cache,
+        device=torch.device("cpu"),
     )
     text_tower.train(was_training)
     parts = nn.functional.normalize(flat, dim=-1).split([len(texts) for texts in said])
