@@ -1,6 +1,7 @@
 """The one entrance to data: `open_table` looks at what a person points to and picks the reader."""
 
 import difflib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from amodal.data.tables import ADDRESS, TABLE_SUFFIXES, read_table
 
 BUNDLED = "bundled"
 
+_KIND = re.compile(r"[a-z][\w-]+:", re.IGNORECASE)  # two letters or more: "C:" is a drive
 _TABLE_NAMES = tuple(f"{stem}{suffix}" for stem in ("captions", "metadata") for suffix in TABLE_SUFFIXES)
 
 
@@ -39,6 +41,15 @@ def open_table(source: str | Path, *, max_skipped: float = MAX_SKIPPED) -> Table
         return reader(max_skipped)
     except OSError as error:
         raise _unreadable(error, path) from error
+
+
+def absolute_source(source: str) -> str:
+    """The same source for a process in any folder: a path made absolute, also behind a kind ("kind:path")."""
+    if source == BUNDLED or ADDRESS.match(source):
+        return source
+    kind = _KIND.match(source)
+    prefix = kind.group() if kind and not Path(source).exists() else ""
+    return prefix + str(Path(source.removeprefix(prefix)).expanduser().absolute())
 
 
 def _file_reader(path: Path) -> Callable[[float], Table]:

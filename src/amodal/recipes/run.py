@@ -14,7 +14,7 @@ from torch import nn
 from amodal.core.errors import RunError
 from amodal.data.bundled import ATTRIBUTION
 from amodal.data.rows import Table
-from amodal.data.sources import BUNDLED, open_table
+from amodal.data.sources import BUNDLED, absolute_source, open_table
 from amodal.evaluation import retrieval
 from amodal.features import Encoder, FeatureCache
 from amodal.metrics import Figure
@@ -45,8 +45,11 @@ def run_recipe(
 ) -> Finished:
     """Runs a whole recipe into the folder `out`, or goes on with what stopped there before.
 
-    say: called with one line for each thing a person wants to know. Raises AmodalError.
+    The run keeps the absolute path of its data. say: called with one line for each thing a person wants to know.
+    Raises AmodalError.
     """
+    source = recipe.data.model_copy(update={"source": absolute_source(recipe.data.source)})
+    recipe = recipe.model_copy(update={"data": source})
     data = _read(recipe)  # before the folder: a mistyped path leaves nothing behind
     folder = RunFolder.create(out, overwrite=RunFolder(out).is_unbegun)
     if folder.recipe.exists() and load_recipe(str(folder.recipe)) != recipe:
