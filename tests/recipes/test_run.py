@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from amodal.core.batch import Tokens
 from amodal.core.errors import DataError
 from amodal.features import FeatureCache
-from amodal.recipes import Finished, Recipe, load_recipe, run_recipe
+from amodal.recipes import Finished, Recipe, load_recipe, resume, run_recipe
 from amodal.runs import History, RunFolder, read_card
 from amodal.towers import ConSETower, TextTransformer, TimmTower
 
@@ -120,6 +121,34 @@ def test_a_trained_tower_sees_each_picture_once_an_epoch(
     monkeypatch.setattr(TimmTower, "forward", forward)
     run(load_recipe(str(tiny_recipe), ["training.epochs=1"]), tmp_path / "run")
     assert seen == 24 + 12 + 12
+
+
+def test_a_finished_run_keeps_no_checkpoint(tiny_run: Path) -> None:
+    assert not RunFolder(tiny_run).checkpoints.exists()
+
+
+@pytest.mark.parametrize("last_step", ["write_report", "write_json", "drop_checkpoints"])
+def test_killed_at_the_very_end(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last_step: str
+) -> None:
+    """Until the figures are written the run can be gone on with; from then on it is finished."""
+
+    def die(path: object, *_: object) -> None:
+        if last_step != "write_json" or path == tmp_path / "run" / "metrics.json":
+            raise KeyboardInterrupt
+
+    owner = RunFolder if last_step == "drop_checkpoints" else sys.modules["amodal.recipes.run"]
+    monkeypatch.setattr(owner, last_step, die)
+    recipe = load_recipe(str(tiny_recipe), ["training.epochs=1"])
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "run")
+    monkeypatch.undo()
+    finished = last_step == "drop_checkpoints"
+    assert RunFolder(tmp_path / "run").is_finished == finished
+    if not finished:
+        done = resume(tmp_path / "run", device=torch.device("cpu"), cache=FeatureCache(), say=lambda line: None)
+        assert done.folder.is_finished
+        assert not done.folder.checkpoints.exists()
 
 
 @pytest.fixture

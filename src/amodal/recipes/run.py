@@ -178,6 +178,7 @@ def finish(
     write_report(folder, card, verdict.figures, history, examples, skipped, "\n".join(shown), verdict.confusion)
     figures = {name: figure.to_json() for name, figure in verdict.figures.items()}
     write_json(folder.figures, {"run": str(folder.path), "figures": figures})
+    folder.drop_checkpoints()  # last: from here on nothing is left to go on with
     return verdict.figures
 
 
