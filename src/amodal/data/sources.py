@@ -7,7 +7,14 @@ from pathlib import Path
 
 from amodal.core.errors import DataError
 from amodal.data.emoji import bundled_table
-from amodal.data.folders import has_sidecars, read_class_folders, read_sidecars, visible_files
+from amodal.data.folders import (
+    NoCaptions,
+    has_sidecars,
+    read_class_folders,
+    read_loose_pictures,
+    read_sidecars,
+    visible_files,
+)
 from amodal.data.published import published_reader
 from amodal.data.rows import MAX_SKIPPED, Table
 from amodal.data.shards import read_shards
@@ -41,6 +48,14 @@ def open_table(source: str | Path, *, max_skipped: float = MAX_SKIPPED) -> Table
         return reader(max_skipped)
     except OSError as error:
         raise _unreadable(error, path) from error
+
+
+def open_pictures(source: str | Path) -> Table:
+    """As `open_table`, but a folder of pictures that nothing is said of will do, too. Raises DataError."""
+    try:
+        return open_table(source)
+    except NoCaptions:
+        return read_loose_pictures(Path(source).expanduser())
 
 
 def absolute_source(source: str) -> str:
