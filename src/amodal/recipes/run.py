@@ -18,7 +18,7 @@ from amodal.data.sources import BUNDLED, absolute_source, open_table
 from amodal.evaluation import retrieval
 from amodal.features import Encoder, FeatureCache
 from amodal.metrics import Figure
-from amodal.recipes.build import Built, build_model, build_task
+from amodal.recipes.build import Built, build_model, build_task, describe_towers
 from amodal.recipes.catalogue import load_recipe, write_recipe
 from amodal.recipes.judge import judge
 from amodal.recipes.pairs import Judged, judged_pairs, limited, training_batches
@@ -189,6 +189,7 @@ def _build(recipe: Recipe, folder: RunFolder, train_split: Table, cache: Feature
     built = build_model(recipe.model, cache=cache, captions=captions, tokenizer=known)
     if known is None:
         built.tokenizer.save(folder.tokenizer)
+    folder.write_config({"towers": describe_towers(recipe.model, built.model)})
     return built
 
 
