@@ -49,6 +49,10 @@ def encoded(color: tuple[int, int, int], size: tuple[int, int] = (12, 9)) -> byt
     return stream.getvalue()
 
 
+def as_tensor(image: Image.Image, draw: torch.Generator) -> torch.Tensor:
+    return to_tensor(image, MEAN, STD)
+
+
 def picture_rows(count: int) -> list[Row]:
     data = [encoded((20 * number, 10, 200 - 20 * number)) for number in range(count)]
     return [Row(key=f"p{n}", picture=BytesRef(data[n]), captions=("a",), pair=str(n)) for n in range(count)]
@@ -154,7 +158,7 @@ def test_pictures_are_prepared_each_time_and_decoded_once() -> None:
 
 def test_pictures_beyond_the_memory_are_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("amodal.data.batches.MEMORY_FOR_PICTURES", 3 * 12 * 9)
-    part = Pictures(picture_rows(2), lambda image, draw: to_tensor(image, MEAN, STD))
+    part = Pictures(picture_rows(2), as_tensor)
     assert part.image(0) is part.image(0)
     assert part.image(1) is not part.image(1)
 
@@ -169,7 +173,7 @@ def test_broken_pictures_are_dropped_and_named_and_the_others_decoded_once(monke
         return plain(self, at_least)
 
     monkeypatch.setattr(BytesRef, "image", image)
-    part, skipped = Pictures(rows, lambda image, draw: to_tensor(image, MEAN, STD)), SkipLog()
+    part, skipped = Pictures(rows, as_tensor), SkipLog()
     with pytest.raises(BrokenPicture):
         part([1], torch.Generator())
     decoded.clear()
@@ -182,7 +186,7 @@ def test_broken_pictures_are_dropped_and_named_and_the_others_decoded_once(monke
 
 
 def test_workers_are_handed_no_decoded_picture() -> None:
-    part = Pictures(picture_rows(2), random_view)
+    part = Pictures(picture_rows(2), as_tensor)
     small = len(pickle.dumps(part))
     part.image(0)
     assert len(pickle.dumps(part)) == small

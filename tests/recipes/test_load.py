@@ -43,7 +43,7 @@ def test_weights_and_scale_come_back(run: RunFolder) -> None:
 @pytest.fixture
 def foreign(tmp_path: Path) -> Path:
     """A folder with an image network as timm keeps it, and one with a text network as transformers does."""
-    network = timm.create_model("test_resnet", stem_type="deep")
+    network: Any = timm.create_model("test_resnet", stem_type="deep")
     described = {
         "architecture": "test_resnet",
         "pretrained_cfg": {**network.pretrained_cfg, "mean": [0.4, 0.4, 0.4]},
@@ -53,8 +53,14 @@ def foreign(tmp_path: Path) -> Path:
     (tmp_path / "image" / "config.json").write_text(json.dumps(described))
     save_file(network.state_dict(), tmp_path / "image" / "model.safetensors")
     words = train_bpe(["a red circle"], vocabulary=300, context_length=12)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
-    BertModel(BertConfig(vocab_size=words.vocabulary, **sizes)).save_pretrained(tmp_path / "text")
+    config = BertConfig(
+        vocab_size=words.vocabulary,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+    )
+    BertModel(config).save_pretrained(tmp_path / "text")
     words.save(tmp_path / "text" / "tokenizer.json")
     return tmp_path
 

@@ -162,7 +162,7 @@ def _image_tower(config: ImageTowerConfig, described: Mapping[str, Any] | None, 
     pretrained = config.pretrained and packaged is None and described is None
     known = described["image"] if described else None
     if config.conse:
-        network = (
+        network: Any = (
             timm_network(config.name, pretrained=pretrained, options=config.options, known=known)
             if packaged is None
             else packaged_image_network(config.name)
