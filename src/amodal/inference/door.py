@@ -20,7 +20,7 @@ def load(source: str | Path | None = None, *, device: str = "auto", cache: Featu
     path = DEFAULT if source is None else Path(source)
     if not path.is_dir():
         raise UsageError(f"there is no model at {path}; give a run folder, or nothing for the packaged default")
-    loaded = load_run(path, device=pick_device(device), cache=cache or FeatureCache())
+    loaded = load_run(path, device=pick_device(device), cache=FeatureCache() if cache is None else cache)
     name = "packaged default" if source is None else str(path)
     templates = loaded.recipe.evaluation.templates
     return Model(loaded.encoder, name=name, logit_scale=loaded.logit_scale, templates=templates)
