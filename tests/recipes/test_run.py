@@ -42,7 +42,9 @@ CLASSIFIER = ("model.image.conse=true", "task.class_pairs=true", "training.batch
 
 
 def run(recipe: Recipe, out: Path, cache: FeatureCache | None = None) -> Finished:
-    return run_recipe(recipe, out, device=torch.device("cpu"), cache=FeatureCache() if cache is None else cache, say=lambda line: None)
+    return run_recipe(
+        recipe, out, device=torch.device("cpu"), cache=FeatureCache() if cache is None else cache, say=lambda line: None
+    )
 
 
 def figures(folder: Path) -> dict[str, Any]:
