@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 PIP_ARGS ?=
-BENCH ?= $(wildcard benchmarks/*.py)
+BENCH ?= $(filter-out benchmarks/timing.py,$(wildcard benchmarks/*.py))
 
 VENV := .venv
 BIN := $(VENV)/bin

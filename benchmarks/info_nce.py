@@ -11,11 +11,11 @@ import json
 import math
 import statistics
 import sys
-import time
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from timing import spent
 from torch import Tensor
 
 from amodal.objectives import info_nce
@@ -40,12 +40,10 @@ def inputs(size: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     return image, text, torch.tensor(math.log(1 / 0.07), requires_grad=True)
 
 
-def seconds(loss: Loss, size: int, width: int) -> float:
-    """The time of one forward and backward pass."""
+def job(loss: Loss, size: int, width: int) -> Callable[[], None]:
+    """One forward and backward pass on inputs made beforehand."""
     given = inputs(size, width)
-    started = time.perf_counter()
-    loss(*given).backward()
-    return time.perf_counter() - started
+    return lambda: loss(*given).backward()
 
 
 def check_equal(ours: Loss, peer: Loss, size: int, width: int) -> None:
@@ -64,15 +62,10 @@ def measure(ours: Loss, peer: Loss | None, size: int, width: int, repeats: int) 
     """Median milliseconds of each, taken in turn so that a busy machine slows both; the ratio is peer / ours."""
     if peer is not None:
         check_equal(ours, peer, size, width)
-    times: dict[str, list[float]] = {"ours": [], "peer": []}
-    for repeat in range(repeats + 1):
-        for name, loss in (("ours", ours), ("peer", peer)):
-            if loss is not None:
-                taken = seconds(loss, size, width)
-                if repeat:  # the first warms up
-                    times[name].append(1000 * taken)
-    mine = statistics.median(times["ours"])
-    theirs = statistics.median(times["peer"]) if peer is not None else None
+    ways = {"ours": ours} | ({} if peer is None else {"peer": peer})
+    times = spent({name: job(loss, size, width) for name, loss in ways.items()} for _ in range(repeats + 1))
+    median = {name: 1000 * statistics.median(seconds) for name, seconds in times.items()}
+    mine, theirs = median["ours"], median.get("peer")
     return {"N": size, "ours_ms": mine, "peer_ms": theirs, "ratio": None if theirs is None else theirs / mine}
 
 

@@ -11,12 +11,13 @@ import argparse
 import io
 import itertools
 import json
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from PIL import Image
+from timing import spent
 from torch import Tensor
 from torchvision import transforms
 
@@ -50,15 +51,14 @@ def peer_way(size: int) -> Prepare:
 def measure(contents: list[bytes], size: int, count: int) -> dict[str, float]:
     """Pictures a second of each; they take turns picture by picture, so that a busy machine slows both."""
     ways = {"ours": our_way(size), "peer": peer_way(size)}
-    spent = dict.fromkeys(ways, 0.0)
     for content in contents:  # warm up, and see that both give the same shape
         assert {prepare(content).shape for prepare in ways.values()} == {(3, size, size)}
-    for content in itertools.islice(itertools.cycle(contents), count):
-        for name, prepare in ways.items():
-            started = time.perf_counter()
-            prepare(content)
-            spent[name] += time.perf_counter() - started
-    return {**{name: count / seconds for name, seconds in spent.items()}, "ratio": spent["peer"] / spent["ours"]}
+    jobs = (
+        {name: partial(prepare, content) for name, prepare in ways.items()}
+        for content in itertools.islice(itertools.cycle(contents), count + 1)
+    )
+    taken = {name: sum(seconds) for name, seconds in spent(jobs).items()}
+    return {**{name: count / seconds for name, seconds in taken.items()}, "ratio": taken["peer"] / taken["ours"]}
 
 
 def main() -> None:

@@ -57,6 +57,20 @@ def test_a_broken_picture_is_named_and_left_out(
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 23
 
 
+def test_pictures_without_captions(cli: Callable[..., Any], tiny_run: Path, shapes: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("red-circle-0.png", "blue-square-1.png"):
+        (folder / name).write_bytes(shapes.with_name(name).read_bytes())
+    answer = cli("encode", folder, "--out", tmp_path / "out.parquet", "--model", tiny_run)
+    assert answer.code == 0, answer.err
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column_names == ["key", "image_vector"]
+    assert table.column("key").to_pylist() == ["blue-square-1.png", "red-circle-0.png"]
+    picture = amodal.load(tiny_run).encode_image(folder / "blue-square-1.png")
+    np.testing.assert_allclose(table.column("image_vector")[0].as_py(), picture, atol=1e-5)
+
+
 def test_the_file_is_whole_or_absent(
     cli: Callable[..., Any], tiny_run: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

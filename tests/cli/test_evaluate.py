@@ -77,3 +77,15 @@ def test_no_run(cli: Callable[..., Any], tmp_path: Path) -> None:
     answer = cli("evaluate", tmp_path)
     assert answer.code == 1
     assert "is not a run folder" in answer.err
+
+
+def test_from_another_folder_than_it_was_trained_in(
+    cli: Callable[..., Any], tiny_recipe: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shapes.parent)
+    answer = cli("train", tiny_recipe, "--data", shapes.name, "--out", tmp_path / "run", "--set", "training.epochs=1")
+    assert answer.code == 0, answer.err
+    monkeypatch.chdir(tmp_path)
+    answer = cli("evaluate", "run", "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["figures"] == json.loads((tmp_path / "run" / "metrics.json").read_text())["figures"]

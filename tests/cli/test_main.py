@@ -85,10 +85,11 @@ def test_traceback_only_with_debug() -> None:
     assert plain.returncode == 1
     assert plain.stderr.startswith("amodal: there is no run at no-such-run")
     assert "Traceback" not in plain.stderr
-    told = call("--debug", "evaluate", "no-such-run")
-    assert told.returncode == 1
-    assert "Traceback" in told.stderr
-    assert "RunError" in told.stderr
+    for words in (("--debug", "evaluate", "no-such-run"), ("evaluate", "no-such-run", "--debug")):
+        told = call(*words)
+        assert told.returncode == 1
+        assert "Traceback" in told.stderr
+        assert "RunError" in told.stderr
 
 
 def test_what_nobody_foresaw_has_no_traceback_either(

@@ -3,6 +3,7 @@
 import io
 import multiprocessing
 import os
+import pickle
 import signal
 from pathlib import Path
 
@@ -46,6 +47,10 @@ def encoded(color: tuple[int, int, int], size: tuple[int, int] = (12, 9)) -> byt
     stream = io.BytesIO()
     Image.new("RGB", size, color).save(stream, "PNG")
     return stream.getvalue()
+
+
+def as_tensor(image: Image.Image, draw: torch.Generator) -> torch.Tensor:
+    return to_tensor(image, MEAN, STD)
 
 
 def picture_rows(count: int) -> list[Row]:
@@ -153,19 +158,39 @@ def test_pictures_are_prepared_each_time_and_decoded_once() -> None:
 
 def test_pictures_beyond_the_memory_are_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("amodal.data.batches.MEMORY_FOR_PICTURES", 3 * 12 * 9)
-    part = Pictures(picture_rows(2), lambda image, draw: to_tensor(image, MEAN, STD))
+    part = Pictures(picture_rows(2), as_tensor)
     assert part.image(0) is part.image(0)
     assert part.image(1) is not part.image(1)
 
 
-def test_readable_names_the_broken_ones() -> None:
+def test_broken_pictures_are_dropped_and_named_and_the_others_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = picture_rows(3)
     rows[1] = Row(key="bad.png", picture=BytesRef(b"no picture"), captions=("a",), pair="1")
-    part, skipped = Pictures(rows, lambda image, draw: to_tensor(image, MEAN, STD)), SkipLog()
-    assert part.readable(skipped) == [0, 2]
-    assert [entry.key for entry in skipped.entries] == ["bad.png"]
+    decoded, plain = [], BytesRef.image
+
+    def image(self: BytesRef, at_least: int | None = None) -> Image.Image:
+        decoded.append(self)
+        return plain(self, at_least)
+
+    monkeypatch.setattr(BytesRef, "image", image)
+    part, skipped = Pictures(rows, as_tensor), SkipLog()
     with pytest.raises(BrokenPicture):
         part([1], torch.Generator())
+    decoded.clear()
+    assert part.keep_readable(skipped) == [0, 2]
+    assert [entry.key for entry in skipped.entries] == ["bad.png"]
+    pixels = part([1, 0], torch.Generator())["pixels"]
+    assert decoded == [row.picture for row in rows]
+    assert torch.equal(pixels[0], to_tensor(plain(decoded[2]), MEAN, STD))
+    assert torch.equal(pixels[1], to_tensor(plain(decoded[0]), MEAN, STD))
+
+
+def test_workers_are_handed_no_decoded_picture() -> None:
+    part = Pictures(picture_rows(2), as_tensor)
+    small = len(pickle.dumps(part))
+    part.image(0)
+    assert len(pickle.dumps(part)) == small
+    assert pickle.loads(pickle.dumps(part)).image(0).size == (12, 9)
 
 
 def test_workers_give_what_the_training_process_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

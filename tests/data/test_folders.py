@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from amodal.core.errors import DataError
-from amodal.data.folders import has_sidecars, read_class_folders, read_sidecars
+from amodal.data.folders import NoCaptions, has_sidecars, read_class_folders, read_loose_pictures, read_sidecars
 
 
 def put(path: Path, colour: int = 0) -> Path:
@@ -73,6 +73,24 @@ def test_nothing_to_read(tmp_path: Path) -> None:
         read_class_folders(tmp_path)
     with pytest.raises(DataError, match="gone cannot be read"):
         read_class_folders(tmp_path / "gone")
+
+
+def test_loose_pictures_have_no_captions(tmp_path: Path) -> None:
+    for name in ("b.png", "a.jpg"):
+        put(tmp_path / name)
+    (tmp_path / "c.png").touch()
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(NoCaptions, match="holds 3 pictures without captions; give a caption table, "):
+        read_class_folders(tmp_path)
+    table = read_loose_pictures(tmp_path, max_skipped=0.5)
+    assert not table.captioned
+    assert [row.key for row in table.rows] == ["a.jpg", "b.png"]
+    assert dict(table.skipped.entries) == {"c.png": "empty image file: zero bytes"}
+    with pytest.raises(DataError, match="1 of 3 rows"):
+        read_loose_pictures(tmp_path)
+    put(tmp_path / "cat" / "1.png")
+    with pytest.raises(DataError, match="no class: the picture is not in a class folder"):  # not loose alone
+        read_class_folders(tmp_path)
 
 
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import amodal.data.sources as sources
 from amodal.core.errors import DataError
 from amodal.data.pictures import BrokenPicture, FileRef
 from amodal.data.rows import Table
-from amodal.data.sources import open_table
+from amodal.data.sources import absolute_source, open_pictures, open_table
 
 
 def put(path: Path) -> Path:
@@ -173,3 +173,31 @@ def test_pictures_without_permission(open_folder: Path) -> None:
         table = open_table(open_folder, max_skipped=0.5)
     assert table.skipped.entries[0].key == "captions.csv:2"
     assert table.skipped.entries[0].reason.startswith("unreadable image file: inside/a.png")
+
+
+def test_pictures_alone_will_do_where_no_captions_are_needed(tmp_path: Path) -> None:
+    put(tmp_path / "a.png")
+    assert [row.key for row in open_pictures(tmp_path).rows] == ["a.png"]
+    with pytest.raises(DataError, match="without captions"):
+        open_table(tmp_path)
+    (tmp_path / "a.txt").write_text("an a")
+    assert open_pictures(tmp_path).rows[0].captions == ("an a",)
+    with pytest.raises(DataError, match="does not exist"):
+        open_pictures(tmp_path / "gone")
+
+
+def test_a_source_is_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "odd:name.csv").touch()
+    for source, whole in {
+        "bundled": "bundled",
+        "https://example.org/a.csv": "https://example.org/a.csv",
+        "a.csv": f"{tmp_path}/a.csv",
+        "~/a": f"{tmp_path}/home/a",
+        "a-{000..009}.tar": f"{tmp_path}/a-{{000..009}}.tar",
+        "coco:sets/coco": f"coco:{tmp_path}/sets/coco",
+        "odd:name.csv": f"{tmp_path}/odd:name.csv",
+    }.items():
+        assert absolute_source(source) == whole
+        assert absolute_source(whole) == whole

@@ -90,6 +90,42 @@ def test_clear_forgets_and_gives_the_disk_back(cache: FeatureCache) -> None:
     assert len(cache) == 1
 
 
+def test_the_size_is_that_of_the_vectors_kept(tmp_path: Path) -> None:
+    """However they are put, replaced, evicted and refused."""
+    draw, cache = np.random.default_rng(0), FeatureCache(tmp_path / "f.sqlite", limit=4 * 60)
+    kept = sqlite3.connect(cache.path)
+    for turn in range(40):
+        cache.put({f"k{draw.integers(12)}": np.zeros(draw.integers(1, 20)) for _ in range(draw.integers(1, 4))})
+        cache.get([f"k{draw.integers(12)}"])
+        if turn % 10 == 0:
+            with pytest.raises(ValueError, match="could not convert"):
+                cache.put({"k0": np.zeros(3), "bad": np.array(["no number"])})
+        ((count, size),) = kept.execute("SELECT COUNT(*), SUM(LENGTH(content)) FROM vector")
+        assert (len(cache), cache.size()) == (count, size)
+        assert size <= cache.limit
+
+
+def test_an_older_file_is_begun_afresh(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "f.sqlite", isolation_level=None)
+    old.execute("PRAGMA journal_mode = WAL")
+    old.execute("CREATE TABLE feature (key TEXT PRIMARY KEY, used REAL, vector BLOB) WITHOUT ROWID")
+    old.execute("INSERT INTO feature VALUES ('a', 1.0, X'00000000')")
+    old.close()
+    cache = FeatureCache(tmp_path / "f.sqlite")
+    assert (len(cache), cache.size(), cache.get(["a"])) == (0, 0, {})
+    cache.put(vectors("a"))
+    assert len(FeatureCache(cache.path)) == 1
+
+
+def test_a_newer_file_is_left_as_it_is(cache: FeatureCache) -> None:
+    cache.put(vectors("a"))
+    other = sqlite3.connect(cache.path, isolation_level=None)
+    other.execute("PRAGMA user_version = 99")
+    with pytest.raises(AmodalError, match="AMODAL_CACHE"):
+        FeatureCache(cache.path)
+    assert cache.get(["a"])
+
+
 def test_a_file_that_is_no_cache_names_the_way_out(tmp_path: Path) -> None:
     file = tmp_path / "f.sqlite"
     file.write_bytes(b"this is not a database" * 100)
@@ -156,6 +192,7 @@ def test_processes_write_at_once_into_a_new_file(tmp_path: Path) -> None:
     assert len(cache) == 3 * 150 + 1
     assert all(vector.shape == (50,) for vector in cache.get(f"b/{turn}/3" for turn in range(15)).values())
     assert cache.get(["shared"])["shared"][0] == 7
+    assert cache.size() == 4 * 50 * len(cache)
 
 
 def test_many_open_a_new_file_at_once(tmp_path: Path) -> None:

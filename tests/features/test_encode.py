@@ -15,7 +15,7 @@ from amodal.data.rows import Row, SkipLog
 from amodal.data.tokenizers import train_bpe
 from amodal.features import Encoder, FeatureCache, is_frozen, prepare_view
 from amodal.models import DualEncoder, ProjectionHead
-from amodal.towers import ImagePreprocessing, TextTransformer
+from amodal.towers import ImagePreprocessing, TextTransformer, fingerprint
 
 CPU = torch.device("cpu")
 TEXTS = ["a cat", "two dogs on a red mat by the sea", "a cat", "x", "the sea"]
@@ -129,6 +129,21 @@ def test_a_head_that_changes_needs_no_tower(cache: FeatureCache) -> None:
     np.testing.assert_allclose(encoder.head_images(features_VNF), -before, atol=1e-6)
     assert encoder_of(None).tower_images(rows, SkipLog()) is None
     assert encoder_of(cache, frozen=False).tower_texts(TEXTS) is None
+
+
+def test_the_weights_are_read_once(cache: FeatureCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[nn.Module] = []
+
+    def counting(network: nn.Module, *details: object) -> str:
+        read.append(network)
+        return fingerprint(network, *details)
+
+    monkeypatch.setattr("amodal.features.extract.fingerprint", counting)
+    encoder = encoder_of(cache)
+    for count in (2, 3):
+        encoder.images(rows_of(count), SkipLog())
+        encoder.texts(TEXTS[:count])
+    assert read == [encoder.model.image_tower, encoder.model.text_tower]
 
 
 @pytest.mark.parametrize("frozen", [True, False])

@@ -14,7 +14,7 @@ from amodal.core.batch import Tokens
 from amodal.data.pictures import BytesRef
 from amodal.data.rows import Row, SkipLog
 from amodal.data.tokenizers import Tokenizer, train_bpe
-from amodal.features import FeatureCache, image_features, prepare_view, text_features
+from amodal.features import FeatureCache, image_features, image_name, prepare_view, text_features, text_name
 from amodal.towers import ImagePreprocessing
 
 CPU = torch.device("cpu")
@@ -68,7 +68,9 @@ def cache(tmp_path: Path) -> FeatureCache:
 
 def look(tower: nn.Module, rows: list[Row], cache: FeatureCache, views: tuple[int, ...] = (0,)):
     skipped = SkipLog()
-    features, kept = image_features(tower, rows, views=views, cache=cache, skipped=skipped, device=CPU)
+    features, kept = image_features(
+        tower, rows, name=image_name(tower), views=views, cache=cache, skipped=skipped, device=CPU
+    )
     return features, kept, skipped
 
 
@@ -77,7 +79,7 @@ def tokenizer(context_length: int = 16) -> Tokenizer:
 
 
 def read(tower: nn.Module, words: Tokenizer, texts: list[str], cache: FeatureCache) -> Tensor:
-    return text_features(tower, words, texts, cache=cache, device=CPU)
+    return text_features(tower, words, texts, name=text_name(tower, words), cache=cache, device=CPU)
 
 
 @pytest.mark.parametrize("views", [(0,), (0, 1), (1, 2, 3)])

@@ -8,6 +8,7 @@ from PIL import Image
 
 import amodal
 from amodal.core.errors import DataError, UsageError
+from amodal.features import FeatureCache
 from amodal.inference import Model
 
 LABELS = ["red circle", "green square", "blue triangle", "yellow circle"]
@@ -21,6 +22,11 @@ def model(tiny_run: Path) -> Model:
 @pytest.fixture(scope="module")
 def pictures(shapes: Path) -> list[Path]:
     return sorted(shapes.parent.glob("*-0.png"))
+
+
+def test_a_cache_of_ones_own_is_used_though_it_is_empty(tiny_run: Path, tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path / "features.sqlite")
+    assert amodal.load(tiny_run, cache=cache).encoder.cache is cache
 
 
 def test_every_form_of_a_picture_gives_the_same_vector(model: Model, pictures: list[Path]) -> None:

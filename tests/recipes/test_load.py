@@ -3,15 +3,21 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertModel
 
 from amodal.core.errors import DataError, RecipeError, RunError
+from amodal.data.tokenizers import train_bpe
 from amodal.features import FeatureCache
-from amodal.recipes import Loaded, load_run
+from amodal.recipes import Loaded, evaluate_run, load_recipe, load_run, run_recipe
 from amodal.runs import RunFolder
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -20,7 +26,7 @@ def run(tiny_run: Path, tmp_path: Path) -> RunFolder:
 
 
 def load(run: RunFolder) -> Loaded:
-    return load_run(run.path, device=torch.device("cpu"), cache=FeatureCache())
+    return load_run(run.path, device=CPU, cache=FeatureCache())
 
 
 def test_weights_and_scale_come_back(run: RunFolder) -> None:
@@ -32,6 +38,69 @@ def test_weights_and_scale_come_back(run: RunFolder) -> None:
         torch.equal(state[key.removeprefix("model.")], value) for key, value in stored.items() if "task" not in key
     )
     assert not loaded.encoder.model.training
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """A folder with an image network as timm keeps it, and one with a text network as transformers does."""
+    network: Any = timm.create_model("test_resnet", stem_type="deep")
+    described = {
+        "architecture": "test_resnet",
+        "pretrained_cfg": {**network.pretrained_cfg, "mean": [0.4, 0.4, 0.4]},
+        "model_args": {"stem_type": "deep"},
+    }
+    (tmp_path / "image").mkdir()
+    (tmp_path / "image" / "config.json").write_text(json.dumps(described))
+    save_file(network.state_dict(), tmp_path / "image" / "model.safetensors")
+    words = train_bpe(["a red circle"], vocabulary=300, context_length=12)
+    config = BertConfig(
+        vocab_size=words.vocabulary,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+    )
+    BertModel(config).save_pretrained(tmp_path / "text")
+    words.save(tmp_path / "text" / "tokenizer.json")
+    return tmp_path
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_what_towers_were_made_from_may_be_gone(tiny_recipe: Path, foreign: Path, trainable: bool) -> None:
+    overrides = [
+        f"model.image.name=local-dir:{foreign}/image",
+        "model.image.pretrained=true",
+        f"model.image.trainable={trainable}",
+        f"model.text={{tower: huggingface, source: {foreign}/text, trainable: {trainable}, pooling: first}}",
+        f"model.text.tokenizer={foreign}/text/tokenizer.json",
+        "training.epochs=1",
+    ]
+    recipe = load_recipe(str(tiny_recipe), overrides)
+    done = run_recipe(recipe, foreign / "run", device=CPU, cache=FeatureCache(), say=lambda line: None)
+    for name in ("image", "text"):
+        shutil.rmtree(foreign / name)
+    figures = evaluate_run(done.folder.path, device=CPU, cache=FeatureCache(), say=lambda line: None)
+    assert figures == done.figures
+    assert load(done.folder).encoder.model.image_tower.preprocessing.mean == (0.4, 0.4, 0.4)
+
+
+@pytest.mark.parametrize("extra", [(), ("model.image.trainable=false", "model.image.conse=true")])
+def test_pretrained_weights_are_not_asked_for_again(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: tuple[str, ...]
+) -> None:
+    asked: list[bool] = []
+
+    def create_model(*given: Any, pretrained: bool = False, **named: Any) -> Any:
+        asked.append(pretrained)
+        return plain(*given, **named)
+
+    plain = timm.create_model
+    monkeypatch.setattr("timm.create_model", create_model)
+    recipe = load_recipe(str(tiny_recipe), ["model.image.pretrained=true", "training.epochs=1", *extra])
+    done = run_recipe(recipe, tmp_path / "run", device=CPU, cache=FeatureCache(), say=lambda line: None)
+    assert asked == [True]
+    load(done.folder)
+    assert asked == [True, False]
 
 
 def test_no_weights_yet(run: RunFolder) -> None:

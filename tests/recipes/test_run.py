@@ -1,7 +1,9 @@
 """run(recipe): it learns, it can be made again from its folder, frozen towers run once, what was left out is named."""
 
 import json
+import math
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from amodal.core.batch import Tokens
 from amodal.core.errors import DataError
 from amodal.features import FeatureCache
-from amodal.recipes import Finished, Recipe, load_recipe, run_recipe
+from amodal.recipes import Finished, Recipe, load_recipe, load_run, recipe_names, resume, run_recipe
 from amodal.runs import History, RunFolder, read_card
 from amodal.towers import ConSETower, TextTransformer, TimmTower
 
@@ -21,6 +24,20 @@ FROZEN = (
     "model.image.views=[0, 1]",
     "training.epochs=2",
 )
+SMALLEST = (
+    "data.limit=16",
+    "model.image.image_size=64",
+    "model.text.width=64",
+    "model.text.depth=1",
+    "model.text.heads=2",
+    "model.text.vocabulary=300",
+    "model.text.context_length=16",
+    "training.epochs=1",
+    "training.batch_size=8",
+    "training.workers=0",
+)
+NO_CLASSES = ("task.class_pairs=false", "model.image.conse=false", "model.image.style=false")  # 5,000 texts
+SMALLER = {"clip-vit-b32": ("model.image.options={depth: 1}",), "demo": NO_CLASSES, "transfer": NO_CLASSES}
 CLASSIFIER = ("model.image.conse=true", "task.class_pairs=true", "training.batch_size=64")
 
 
@@ -56,6 +73,20 @@ def test_the_recipe_in_the_folder_makes_the_same_run(cli: Callable[..., Any], ti
     same = ("model.safetensors", "tokenizer.json", "recipe.yaml", "skipped.json")
     for name in same:
         assert (tmp_path / "again" / name).read_bytes() == (tiny_run / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_runs_at_its_smallest(name: str, shapes: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(name, [f"data.source={shapes}", *SMALLEST, *SMALLER.get(name, ())])
+    done = run(recipe, tmp_path / "run")
+    assert done.figures["text_to_image/R@1"].n == 12
+    (row,) = History(done.folder.history).read()
+    assert row["step"] == 2
+    assert math.isfinite(row["loss"])
+    card = read_card(done.folder)
+    whole = recipe.model.image.trainable and recipe.model.text.trainable
+    assert (card.trainable_parameters == card.total_parameters) == whole
+    assert load_run(done.folder.path, device=torch.device("cpu"), cache=FeatureCache()).recipe.name == name
 
 
 def test_another_seed_is_another_run(tiny_recipe: Path, tiny_run: Path, tmp_path: Path) -> None:
@@ -105,6 +136,50 @@ def test_frozen_towers_run_once(
     assert (tmp_path / "first" / "model.safetensors").read_bytes() == (
         tmp_path / "second" / "model.safetensors"
     ).read_bytes()
+
+
+def test_a_trained_tower_sees_each_picture_once_an_epoch(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One epoch of 24 pictures, then 12 to validate and 12 to test, for figures and report together."""
+    seen, plain = 0, TimmTower.forward
+
+    def forward(self: TimmTower, pixels: torch.Tensor) -> Tokens:
+        nonlocal seen
+        seen += len(pixels)
+        return plain(self, pixels)
+
+    monkeypatch.setattr(TimmTower, "forward", forward)
+    run(load_recipe(str(tiny_recipe), ["training.epochs=1"]), tmp_path / "run")
+    assert seen == 24 + 12 + 12
+
+
+def test_a_finished_run_keeps_no_checkpoint(tiny_run: Path) -> None:
+    assert not RunFolder(tiny_run).checkpoints.exists()
+
+
+@pytest.mark.parametrize("last_step", ["write_report", "write_json", "drop_checkpoints"])
+def test_killed_at_the_very_end(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last_step: str
+) -> None:
+    """Until the figures are written the run can be gone on with; from then on it is finished."""
+
+    def die(path: object, *_: object) -> None:
+        if last_step != "write_json" or path == tmp_path / "run" / "metrics.json":
+            raise KeyboardInterrupt
+
+    owner = RunFolder if last_step == "drop_checkpoints" else sys.modules["amodal.recipes.run"]
+    monkeypatch.setattr(owner, last_step, die)
+    recipe = load_recipe(str(tiny_recipe), ["training.epochs=1"])
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "run")
+    monkeypatch.undo()
+    finished = last_step == "drop_checkpoints"
+    assert RunFolder(tmp_path / "run").is_finished == finished
+    if not finished:
+        done = resume(tmp_path / "run", device=torch.device("cpu"), cache=FeatureCache(), say=lambda line: None)
+        assert done.folder.is_finished
+        assert not done.folder.checkpoints.exists()
 
 
 @pytest.fixture

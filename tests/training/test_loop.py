@@ -305,6 +305,15 @@ def test_not_a_number_stops_and_names_rows(tmp_path: Path) -> None:
     assert [row["epoch"] for row in run.rows] == [1, 2]
 
 
+@pytest.mark.parametrize("bad", [math.nan, -math.inf])
+def test_a_score_that_is_no_number_stops_and_is_named(tmp_path: Path, bad: float) -> None:
+    run = Run(tmp_path, score=lambda epoch: bad if epoch == 3 else float(epoch))
+    with pytest.raises(AmodalError, match=rf"validation/score is {bad} after step 15.*learning_rate"):
+        run.go()
+    assert run.best == [1, 2]
+    assert [row["epoch"] for row in run.rows] == [1, 2]
+
+
 def test_a_large_gradient_is_clipped(tmp_path: Path) -> None:
     run = unbroken(tmp_path / "clipped", settings=replace(SETTINGS, clip=1e-3))
     free = unbroken(tmp_path / "free", settings=replace(SETTINGS, clip=0.0))

@@ -30,7 +30,7 @@ app.add_typer(recipes.app, name="recipes")
 @app.callback(invoke_without_command=True)
 def options(
     version: bool = typer.Option(False, "--version", help="Print the version and stop."),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; anywhere on the line."),
 ) -> None:
     """Align image and language towers on your own pairs, measure what was gained, and use it."""
     if version:
@@ -42,10 +42,11 @@ def options(
 
 def main() -> NoReturn:
     """Runs the command line and exits with its code."""
-    debug = "--debug" in sys.argv
+    words = [word for word in sys.argv[1:] if word != "--debug"]  # before a verb or after it
+    debug = len(words) < len(sys.argv) - 1
     try:
         with _interruptible():
-            app(standalone_mode=True)
+            app(words)
     except AmodalError as error:
         if debug:
             raise

@@ -40,7 +40,7 @@ class Captions:
 class Pictures:
     """Each row's pixels after `prepare`, which may draw. -> pixels (B, 3, H, W)
 
-    Decoded pictures stay in memory while they fit. A broken one raises; `readable` finds them beforehand.
+    Decoded pictures stay in memory while they fit. A broken one raises; `keep_readable` drops them beforehand.
     """
 
     def __init__(
@@ -57,27 +57,43 @@ class Pictures:
         """The field `pixels` of these rows."""
         return {"pixels": torch.stack([self._prepare(self.image(row), draw) for row in rows])}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For worker processes, without the decoded pictures: each decodes its own, or memory would hold all twice."""
+        return {**vars(self), "_decoded": {}, "_room": MEMORY_FOR_PICTURES}
+
     def image(self, row: int) -> Image.Image:
         """The decoded picture of a row. Raises BrokenPicture."""
         if row in self._decoded:
             return self._decoded[row]
         image = self._rows[row].picture.image(self._at_least)
+        self._remember(row, image)
+        return image
+
+    def keep_readable(self, skipped: SkipLog) -> list[int]:
+        """Drops the rows whose picture cannot be decoded; `skipped` gets the reasons. -> which rows are left"""
+        kept = []
+        for number, image in readable_pictures(self._rows, self._at_least, skipped):
+            self._remember(len(kept), image)
+            kept.append(number)
+        self._rows = [self._rows[number] for number in kept]
+        return kept
+
+    def _remember(self, row: int, image: Image.Image) -> None:
         size = 3 * image.width * image.height
         if size <= self._room:
             self._decoded[row] = image
             self._room -= size
-        return image
 
-    def readable(self, skipped: SkipLog) -> list[int]:
-        """The rows whose picture can be decoded; the others go to `skipped` with the reason."""
-        good = []
-        for number, row in enumerate(self._rows):
-            try:
-                self.image(number)
-                good.append(number)
-            except BrokenPicture as error:
-                skipped.add(row.key, str(error))
-        return good
+
+def readable_pictures(rows: Sequence[Row], at_least: int | None, skipped: SkipLog) -> Iterator[tuple[int, Image.Image]]:
+    """Number and decoded picture of each row that can be read; the others go to `skipped` with the reason."""
+    for number, row in enumerate(rows):
+        try:
+            image = row.picture.image(at_least)
+        except BrokenPicture as error:
+            skipped.add(row.key, str(error))
+        else:
+            yield number, image
 
 
 class PairBatches(Dataset[Batch]):

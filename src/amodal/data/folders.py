@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from amodal.core.errors import DataError, UsageError
@@ -21,6 +22,10 @@ SPLIT_FOLDERS: Mapping[str, str] = {
 }
 
 
+class NoCaptions(DataError):
+    """A folder that holds pictures, and nothing that says what is on them."""
+
+
 def read_class_folders(
     folder: Path, *, max_skipped: float = MAX_SKIPPED, names: Mapping[str, str] | None = None
 ) -> Table:
@@ -28,15 +33,15 @@ def read_class_folders(
 
     names: subfolder -> class name where the folder's own name (underscores read as spaces) is not it.
     Files that are no pictures are passed over; pictures outside any class folder are skipped and named; empty files
-    too. Raises DataError for a folder without classes or without permission.
+    too. Raises DataError for a folder without classes or without permission, NoCaptions where all pictures lie loose.
     """
     skipped = SkipLog(max_skipped)
     rows: list[Row] = []
-    total = 0
+    total = strays = 0
     for split, root in _split_roots(folder):
         for stray in _pictures_in(root):
             skipped.add(stray.relative_to(folder).as_posix(), "no class: the picture is not in a class folder")
-            total += 1
+            total, strays = total + 1, strays + 1
         for class_folder in subfolders(root):
             label = (names or {}).get(class_folder.name, class_folder.name.replace("_", " ").strip())
             for path in _pictures_below(class_folder):
@@ -48,10 +53,29 @@ def read_class_folders(
                     continue
                 attributes = {"label": label, "folder": class_folder.name} | ({"split": split} if split else {})
                 rows.append(_row(key, path, label, attributes))
-    if not rows and len(skipped) == 0:
+    if total == strays > 0:
+        raise NoCaptions(
+            f"{folder} holds {total:,} pictures without captions; give a caption table, photo.txt beside photo.jpg, "
+            "or one subfolder a class"
+        )
+    if total == 0:
         raise DataError(f"{folder} holds no class folders with pictures; put pictures in one subfolder a class")
     classes = sorted({row.attributes["label"] for row in rows})
     return finished_table(str(folder), rows, skipped, total, classes)
+
+
+def read_loose_pictures(folder: Path, *, max_skipped: float = MAX_SKIPPED) -> Table:
+    """The pictures directly in `folder`, without captions: in the place of one stands the file's name, which is also
+    the key, and `captioned` is False. Raises DataError."""
+    skipped, rows = SkipLog(max_skipped), []
+    pictures = _pictures_in(folder)
+    for path in pictures:
+        reason = _why_not(path)
+        if reason is None:
+            rows.append(_row(path.name, path, path.name, {}))
+        else:
+            skipped.add(path.name, reason)
+    return replace(finished_table(str(folder), rows, skipped, len(pictures)), captioned=False)
 
 
 def read_sidecars(folder: Path, *, max_skipped: float = MAX_SKIPPED) -> Table:

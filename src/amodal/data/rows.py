@@ -98,12 +98,16 @@ class SkipLog:
 
 @dataclass
 class Table:
-    """Rows read from one source. classes: the labels in order, where the source is labelled."""
+    """Rows read from one source.
+
+    classes: the labels in order, where the source is labelled; captioned: whether the captions are the source's own.
+    """
 
     name: str
     rows: list[Row]
     skipped: SkipLog = field(default_factory=SkipLog)
     classes: tuple[str, ...] | None = None
+    captioned: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -1,12 +1,20 @@
 """The one entrance to data: `open_table` looks at what a person points to and picks the reader."""
 
 import difflib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from amodal.core.errors import DataError
 from amodal.data.emoji import bundled_table
-from amodal.data.folders import has_sidecars, read_class_folders, read_sidecars, visible_files
+from amodal.data.folders import (
+    NoCaptions,
+    has_sidecars,
+    read_class_folders,
+    read_loose_pictures,
+    read_sidecars,
+    visible_files,
+)
 from amodal.data.published import published_reader
 from amodal.data.rows import MAX_SKIPPED, Table
 from amodal.data.shards import read_shards
@@ -14,6 +22,7 @@ from amodal.data.tables import ADDRESS, TABLE_SUFFIXES, read_table
 
 BUNDLED = "bundled"
 
+_KIND = re.compile(r"[a-z][\w-]+:", re.IGNORECASE)  # two letters or more: "C:" is a drive
 _TABLE_NAMES = tuple(f"{stem}{suffix}" for stem in ("captions", "metadata") for suffix in TABLE_SUFFIXES)
 
 
@@ -39,6 +48,23 @@ def open_table(source: str | Path, *, max_skipped: float = MAX_SKIPPED) -> Table
         return reader(max_skipped)
     except OSError as error:
         raise _unreadable(error, path) from error
+
+
+def open_pictures(source: str | Path) -> Table:
+    """As `open_table`, but a folder of pictures that nothing is said of will do, too. Raises DataError."""
+    try:
+        return open_table(source)
+    except NoCaptions:
+        return read_loose_pictures(Path(source).expanduser())
+
+
+def absolute_source(source: str) -> str:
+    """The same source for a process in any folder: a path made absolute, also behind a kind ("kind:path")."""
+    if source == BUNDLED or ADDRESS.match(source):
+        return source
+    kind = _KIND.match(source)
+    prefix = kind.group() if kind and not Path(source).exists() else ""
+    return prefix + str(Path(source.removeprefix(prefix)).expanduser().absolute())
 
 
 def _file_reader(path: Path) -> Callable[[float], Table]:

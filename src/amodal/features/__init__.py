@@ -2,7 +2,7 @@
 
 from amodal.features.cache import FeatureCache, default_cache_path
 from amodal.features.encode import Encoder, is_frozen
-from amodal.features.extract import image_features, prepare_view, text_features
+from amodal.features.extract import image_features, image_name, prepare_view, text_features, text_name
 from amodal.features.parts import CachedImages, CachedTexts, pooled_tokens
 
 __all__ = [
@@ -12,8 +12,10 @@ __all__ = [
     "FeatureCache",
     "default_cache_path",
     "image_features",
+    "image_name",
     "is_frozen",
     "pooled_tokens",
     "prepare_view",
     "text_features",
+    "text_name",
 ]

@@ -14,6 +14,20 @@ from amodal.core.errors import AmodalError
 
 LIMIT_BYTES = 4 << 30
 _KEYS_A_QUERY = 500
+_FORMAT = 2
+# What is often written (when a vector was used) lies apart from the vectors; triggers keep their total exact.
+_TABLES = (
+    "DROP TABLE IF EXISTS feature",  # format 1, which is not read any more
+    "CREATE TABLE entry (id INTEGER PRIMARY KEY, key TEXT UNIQUE, used REAL, length INTEGER)",
+    "CREATE INDEX entry_used ON entry (used)",
+    "CREATE TABLE vector (id INTEGER PRIMARY KEY, content BLOB)",
+    "CREATE TABLE total (bytes INTEGER)",
+    "INSERT INTO total VALUES (0)",
+    "CREATE TRIGGER entry_put AFTER INSERT ON entry BEGIN UPDATE total SET bytes = bytes + NEW.length; END",
+    """CREATE TRIGGER entry_gone AFTER DELETE ON entry BEGIN
+        UPDATE total SET bytes = bytes - OLD.length; DELETE FROM vector WHERE id = OLD.id; END""",
+    f"PRAGMA user_version = {_FORMAT}",
+)
 
 
 def default_cache_path() -> Path:
@@ -42,30 +56,38 @@ class FeatureCache:
             self._connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS feature (key TEXT PRIMARY KEY, used REAL, vector BLOB) WITHOUT ROWID"
-            )
+            if self._format() != _FORMAT:
+                self._lay_out()
 
     def get(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
         """The float32 vectors that are there; each counts as used now."""
         wanted, found, now = list(dict.fromkeys(keys)), {}, time.time()
         with self._told():
+            ids: list[int] = []
             for start in range(0, len(wanted), _KEYS_A_QUERY):
                 part = wanted[start : start + _KEYS_A_QUERY]
                 marks = ",".join("?" * len(part))
-                rows = self._connection.execute(f"SELECT key, vector FROM feature WHERE key IN ({marks})", part)
-                found.update((key, np.frombuffer(vector, dtype=np.float32)) for key, vector in rows)
-            self._touch(found, now)
+                for row, key, content in self._connection.execute(
+                    f"SELECT id, key, content FROM entry JOIN vector USING (id) WHERE key IN ({marks})", part
+                ):
+                    ids.append(row)
+                    found[key] = np.frombuffer(content, dtype=np.float32)
+            self._touch(ids, now)
         return found
 
     def put(self, vectors: Mapping[str, np.ndarray]) -> None:
         """Keeps these vectors (as float32), all of them or none, and makes room when there are too many."""
         now = time.time()
-        rows = [(key, now, np.ascontiguousarray(vector, np.float32).tobytes()) for key, vector in vectors.items()]
+        contents = {key: np.ascontiguousarray(vector, np.float32).tobytes() for key, vector in vectors.items()}
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany("INSERT OR REPLACE INTO feature VALUES (?, ?, ?)", rows)
+                self._connection.executemany("DELETE FROM entry WHERE key = ?", [(key,) for key in contents])
+                for key, content in contents.items():
+                    row = self._connection.execute(
+                        "INSERT INTO entry (key, used, length) VALUES (?, ?, ?)", (key, now, len(content))
+                    ).lastrowid
+                    self._connection.execute("INSERT INTO vector VALUES (?, ?)", (row, content))
                 self._evict()
         except sqlite3.Error as error:
             raise AmodalError(
@@ -75,16 +97,16 @@ class FeatureCache:
     def size(self) -> int:
         """Bytes of the vectors kept."""
         with self._told():
-            return self._connection.execute("SELECT COALESCE(SUM(LENGTH(vector)), 0) FROM feature").fetchone()[0]
+            return self._connection.execute("SELECT bytes FROM total").fetchone()[0]
 
     def __len__(self) -> int:
         with self._told():
-            return self._connection.execute("SELECT COUNT(*) FROM feature").fetchone()[0]
+            return self._connection.execute("SELECT COUNT(*) FROM entry").fetchone()[0]
 
     def clear(self) -> None:
         """Forgets everything and gives the disk back."""
         with self._told():
-            self._connection.execute("DELETE FROM feature")
+            self._connection.execute("DELETE FROM entry")
             self._connection.execute("VACUUM")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # until then the log keeps the old size
 
@@ -103,11 +125,22 @@ class FeatureCache:
                 "or set AMODAL_CACHE to a folder you can write"
             ) from error
 
-    def _touch(self, keys: Iterable[str], now: float) -> None:
+    def _format(self) -> int:
+        return self._connection.execute("PRAGMA user_version").fetchone()[0]
+
+    def _lay_out(self) -> None:
+        """Makes the tables of a new file, or in place of those of an older format, unless another process just did."""
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            if self._format() != _FORMAT:
+                for statement in _TABLES:
+                    self._connection.execute(statement)
+
+    def _touch(self, ids: Iterable[int], now: float) -> None:
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany("UPDATE feature SET used = ? WHERE key = ?", [(now, key) for key in keys])
+                self._connection.executemany("UPDATE entry SET used = ? WHERE id = ?", [(now, row) for row in ids])
         except sqlite3.OperationalError:
             return  # a read-only or full disk: reading still works, only the order of eviction is not renewed
 
@@ -116,9 +149,9 @@ class FeatureCache:
         if excess <= 0:
             return
         gone = []
-        for key, length in self._connection.execute("SELECT key, LENGTH(vector) FROM feature ORDER BY used, key"):
-            gone.append((key,))
+        for row, length in self._connection.execute("SELECT id, length FROM entry ORDER BY used, id"):
+            gone.append((row,))
             excess -= length
             if excess <= 0:
                 break
-        self._connection.executemany("DELETE FROM feature WHERE key = ?", gone)
+        self._connection.executemany("DELETE FROM entry WHERE id = ?", gone)

@@ -5,6 +5,7 @@ N pictures · M texts · D width of the joint space
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from amodal.data.pictures import BrokenPicture
 from amodal.data.rows import Row, SkipLog
 from amodal.data.tokenizers import Tokenizer
 from amodal.features.cache import FeatureCache
-from amodal.features.extract import image_features, prepare_view, text_features
+from amodal.features.extract import image_features, image_name, prepare_view, text_features, text_name
 from amodal.features.parts import pooled_tokens
 from amodal.models import DualEncoder
 from amodal.towers import ImagePreprocessing
@@ -30,7 +31,11 @@ def is_frozen(tower: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A model with what it needs to read pictures and words. cache: where frozen towers' features are kept."""
+    """A model with what it needs to read pictures and words.
+
+    cache: where frozen towers' features are kept. It is asked by the names that the towers had when they were first
+    run: make a new Encoder after changing a frozen tower.
+    """
 
     model: DualEncoder
     tokenizer: Tokenizer
@@ -43,13 +48,22 @@ class Encoder:
         if self.cache is None or not is_frozen(self.model.image_tower):
             return None
         tower = self.model.image_tower.eval()
-        return image_features(tower, rows, views=self.views, cache=self.cache, skipped=skipped, device=self.device)
+        return image_features(
+            tower,
+            rows,
+            name=self._image_name,
+            views=self.views,
+            cache=self.cache,
+            skipped=skipped,
+            device=self.device,
+        )
 
     def tower_texts(self, texts: Sequence[str]) -> Tensor | None:
         """Cached features of a frozen text tower, (M, F); None for one that is trained."""
         if self.cache is None or not is_frozen(self.model.text_tower):
             return None
-        return text_features(self.model.text_tower.eval(), self.tokenizer, texts, cache=self.cache, device=self.device)
+        tower = self.model.text_tower.eval()
+        return text_features(tower, self.tokenizer, texts, name=self._text_name, cache=self.cache, device=self.device)
 
     @torch.inference_mode()
     def images(self, rows: Sequence[Row], skipped: SkipLog) -> tuple[np.ndarray, list[int]]:
@@ -108,6 +122,14 @@ class Encoder:
         """Unit vectors of cached text features (M, F). -> (M, D)"""
         self.model.eval()
         return _in_blocks(lambda part: self.model.encode_text(pooled_tokens(part)), features_MF, self.device)
+
+    @cached_property
+    def _image_name(self) -> str:
+        return image_name(self.model.image_tower)
+
+    @cached_property
+    def _text_name(self) -> str:
+        return text_name(self.model.text_tower, self.tokenizer)
 
     def _read(self, texts: list[str]) -> np.ndarray:
         ids, mask = self.tokenizer(texts)

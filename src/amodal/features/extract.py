@@ -35,10 +35,21 @@ def prepare_view(image: Image.Image, preprocessing: ImagePreprocessing, view: in
     return to_tensor(fitted, preprocessing.mean, preprocessing.std)
 
 
+def image_name(tower: nn.Module) -> str:
+    """Names all that decides what a tower says of a picture, for `image_features`. Reads every weight: ask once."""
+    return fingerprint(tower, tower.preprocessing)
+
+
+def text_name(tower: nn.Module, tokenizer: Tokenizer) -> str:
+    """Names all that decides what a tower says of a text, for `text_features`. Reads every weight: ask once."""
+    return fingerprint(tower, tokenizer.fingerprint())
+
+
 def image_features(
     tower: nn.Module,
     rows: Sequence[Row],
     *,
+    name: str,
     views: Sequence[int],
     cache: FeatureCache,
     skipped: SkipLog,
@@ -46,10 +57,10 @@ def image_features(
 ) -> tuple[Tensor, list[int]]:
     """The pooled features of every readable picture. -> (V, N, F) float32 on the CPU, and the positions of the N rows
 
-    Each distinct picture is decoded and computed once. A broken one is noted in `skipped` and left out.
+    name: what `image_name` gives. Each distinct picture is decoded and computed once. A broken one is noted in
+    `skipped` and left out.
     """
     preprocessing: ImagePreprocessing = tower.preprocessing  # pyright: ignore[reportAssignmentType]
-    name = fingerprint(tower, preprocessing)
     contents, positions = [], []
     for position, row in enumerate(rows):
         try:
@@ -89,15 +100,20 @@ def image_features(
 
 
 def text_features(
-    tower: nn.Module, tokenizer: Tokenizer, texts: Sequence[str], *, cache: FeatureCache, device: torch.device
+    tower: nn.Module,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    *,
+    name: str,
+    cache: FeatureCache,
+    device: torch.device,
 ) -> Tensor:
     """The pooled features of every text, each distinct text computed once. -> (M, F) float32 on the CPU
 
-    No text gives a tensor of no width.
+    name: what `text_name` gives. No text gives a tensor of no width.
     """
     if not texts:
         return torch.empty(0, 0)
-    name = fingerprint(tower, tokenizer.fingerprint())
     keys = {text: f"{name}/{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}" for text in texts}
     found = cache.get(keys.values())
     # alike in length: little padding; the same order in every process: the same batches, bit for bit

@@ -1,6 +1,9 @@
 """Vectors of a whole source, as Parquet."""
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from amodal.core.files import atomic_path
 from amodal.data.rows import Table
@@ -10,7 +13,8 @@ from amodal.inference.model import Model
 def encode_table(model: Model, table: Table, out: Path) -> int:
     """Writes key, captions, image and text vectors (float32, unit length) of every readable row. -> rows written
 
-    The name of the model is kept in the file's metadata. The file is whole or absent.
+    A source without captions gives neither captions nor text vectors. The name of the model is kept in the file's
+    metadata. The file is whole or absent.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -18,15 +22,20 @@ def encode_table(model: Model, table: Table, out: Path) -> int:
     image_ND, kept = model.encoder.images(table.rows, table.skipped)
     table.skipped.check(len(table.rows) + len(table.skipped))
     rows = [table.rows[number] for number in kept]
-    text_ND = model.encode_text([row.captions[0] for row in rows])
-    arrow = pa.table(
-        {
-            "key": [row.key for row in rows],
-            "captions": [list(row.captions) for row in rows],
-            "image_vector": pa.FixedSizeListArray.from_arrays(pa.array(image_ND.ravel()), image_ND.shape[1]),
-            "text_vector": pa.FixedSizeListArray.from_arrays(pa.array(text_ND.ravel()), text_ND.shape[1]),
-        }
-    ).replace_schema_metadata({"amodal.model": model.name})
+    columns: dict[str, Any] = {"key": [row.key for row in rows]}
+    if table.captioned:
+        columns["captions"] = [list(row.captions) for row in rows]
+    columns["image_vector"] = _vectors(image_ND)
+    if table.captioned:
+        columns["text_vector"] = _vectors(model.encode_text([row.captions[0] for row in rows]))
+    arrow = pa.table(columns).replace_schema_metadata({"amodal.model": model.name})
     with atomic_path(out) as temporary:
         pq.write_table(arrow, temporary)
     return len(rows)
+
+
+def _vectors(vector_ND: np.ndarray) -> Any:
+    """A column of vectors of one length."""
+    import pyarrow as pa
+
+    return pa.FixedSizeListArray.from_arrays(pa.array(vector_ND.ravel()), vector_ND.shape[1])

@@ -2,7 +2,7 @@
 
 from amodal.recipes.again import evaluate_run
 from amodal.recipes.catalogue import load_recipe, recipe_names, recipe_path, write_recipe
-from amodal.recipes.judge import judge
+from amodal.recipes.judge import Verdict, judge
 from amodal.recipes.load import Loaded, load_run
 from amodal.recipes.pairs import judged_pairs
 from amodal.recipes.run import Finished, resume, run_recipe
@@ -12,6 +12,7 @@ __all__ = [
     "Finished",
     "Loaded",
     "Recipe",
+    "Verdict",
     "evaluate_run",
     "judge",
     "judged_pairs",

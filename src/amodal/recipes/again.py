@@ -46,7 +46,7 @@ def evaluate_run(
     evaluation = recipe.evaluation.model_copy(update=changes)
     pairs = judged_pairs(loaded.encoder, table, evaluation.captions)
     table.skipped.check(len(pairs.rows) + len(table.skipped))
-    figures, _ = judge(evaluation, loaded.encoder, pairs, table.classes)
+    figures = judge(evaluation, pairs, table.classes).figures
     for entry in table.skipped.entries:
         say(f"skipped {entry.key}: {entry.reason}")
     return figures

@@ -1,6 +1,7 @@
 """The one place where a recipe's names become towers, heads, tokenizers and tasks."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from amodal.core.errors import RecipeError
 from amodal.data.tokenizers import Tokenizer, load_tokenizer, train_bpe
-from amodal.features import FeatureCache, text_features
+from amodal.features import FeatureCache, text_features, text_name
 from amodal.models import DualEncoder, KernelRegression, ProjectionHead, TrainedAndSolved, WordSpace
 from amodal.objectives import InfoNCE
 from amodal.recipes.schema import HeadConfig, ImageTowerConfig, ModelConfig, TaskConfig, TextTowerConfig
@@ -24,6 +25,8 @@ from amodal.towers import (
     class_texts,
     packaged_image_network,
     packaged_text_folder,
+    timm_network,
+    timm_source,
 )
 
 
@@ -41,21 +44,23 @@ def build_model(
     cache: FeatureCache,
     captions: Sequence[str] = (),
     tokenizer: Path | None = None,
-    weights_follow: bool = False,
+    described: Mapping[str, Any] | None = None,
 ) -> Built:
     """The model of a recipe, freshly initialised where nothing is pretrained.
 
     captions: what our own Transformer's tokenizer is trained on; tokenizer: or the file of one already trained.
-    weights_follow: a run's weights will be loaded, so what they hold need not be computed. Raises RecipeError.
+    described: what `describe_towers` gave for a run whose weights will be loaded, so that what they hold is neither
+    fetched nor computed. Raises RecipeError.
     """
     words = _tokenizer(config.text, captions, tokenizer)
-    text_tower = _text_tower(config.text, words)
+    text_tower = _text_tower(config.text, words, described)
     image_tower = _image_tower(
         config.image,
+        described,
         lambda num_classes: (
-            torch.ones(num_classes, text_tower.width)
-            if weights_follow
-            else class_text_vectors(text_tower, words, cache, num_classes)
+            class_text_vectors(text_tower, words, cache, num_classes)
+            if described is None
+            else torch.ones(num_classes, text_tower.width)
         ),
     )
     for tower, part in ((image_tower, config.image), (text_tower, config.text)):
@@ -70,6 +75,14 @@ def build_model(
         image_head = TrainedAndSolved(image_head, regression)
         text_head = TrainedAndSolved(text_head, WordSpace(text_tower.width))
     return Built(DualEncoder(image_tower, text_tower, image_head, text_head), words)
+
+
+def describe_towers(config: ModelConfig, model: DualEncoder) -> dict[str, Any]:
+    """What a hub or a folder said of the towers beside their weights, as JSON: with it a run needs neither again."""
+    image = timm_source(config.image.name) if config.image.tower == "timm" else {}
+    if config.text.tower != "huggingface":
+        return {"image": image, "text": {}}
+    return {"image": image, "text": json.loads(model.text_tower.network.config.to_json_string(use_diff=False))}
 
 
 def build_task(config: TaskConfig) -> Contrastive:
@@ -110,17 +123,20 @@ def _hub_tokenizer(config: TextTowerConfig) -> Tokenizer:
     return Tokenizer(fast.backend_tokenizer, context_length=config.context_length)
 
 
-def _text_tower(config: TextTowerConfig, words: Tokenizer) -> Any:
+def _text_tower(config: TextTowerConfig, words: Tokenizer, described: Mapping[str, Any] | None) -> Any:
     if config.tower == "packaged":
         return HuggingFaceTextTower(str(packaged_text_folder()))
     if config.tower == "huggingface":
         pooling = "first" if config.pooling == "first" else "mean"
-        fresh = None
-        if not config.pretrained:
-            from transformers import AutoConfig
+        from transformers import AutoConfig
 
-            fresh = AutoConfig.for_model(config.source, **{"vocab_size": words.vocabulary, **config.options})
-        return HuggingFaceTextTower(config.source, pooling=pooling, pretrained=config.pretrained, config=fresh)
+        known = None
+        if described and described["text"]:
+            known = AutoConfig.for_model(**described["text"])
+        elif not config.pretrained:
+            known = AutoConfig.for_model(config.source, **{"vocab_size": words.vocabulary, **config.options})
+        pretrained = config.pretrained and described is None
+        return HuggingFaceTextTower(config.source, pooling=pooling, pretrained=pretrained, config=known)
     if config.pooling == "first":
         raise RecipeError("model.text.pooling: our own Transformer pools at the end token or the mean; say end or mean")
     return TextTransformer(
@@ -135,35 +151,38 @@ def _text_tower(config: TextTowerConfig, words: Tokenizer) -> Any:
     )
 
 
-Describe = Callable[[int], Tensor]
+ClassVectors = Callable[[int], Tensor]
 """Number of classes K -> one text vector a class, (K, E)."""
 
 
-def _image_tower(config: ImageTowerConfig, describe: Describe) -> Any:
+def _image_tower(config: ImageTowerConfig, described: Mapping[str, Any] | None, class_vectors: ClassVectors) -> Any:
     if config.tower == "packaged" and config.name not in PACKAGED_IMAGE:
         raise RecipeError(f"model.image.name: no packaged tower {config.name!r}; there are {', '.join(PACKAGED_IMAGE)}")
+    packaged = PACKAGED_IMAGE[config.name] if config.tower == "packaged" else None
+    pretrained = config.pretrained and packaged is None and described is None
+    known = described["image"] if described else None
     if config.conse:
-        tower: Any = _conse_tower(config, describe)
+        network: Any = (
+            timm_network(config.name, pretrained=pretrained, options=config.options, known=known)
+            if packaged is None
+            else packaged_image_network(config.name)
+        )
+        size = config.image_size or network.pretrained_cfg["input_size"][-1]
+        tower: Any = ConSETower(network, class_vectors(network.num_classes), size=size, style=config.style)
     else:
         tower = TimmTower(
-            config.name if config.tower == "timm" else PACKAGED_IMAGE[config.name].timm_name,
-            image_size=config.image_size
-            or (PACKAGED_IMAGE[config.name].image_size if config.tower == "packaged" else 0),
-            pretrained=config.pretrained and config.tower == "timm",
+            config.name if packaged is None else packaged.timm_name,
+            image_size=config.image_size or (0 if packaged is None else packaged.image_size),
+            pretrained=pretrained,
             options=config.options,
+            known=known,
         )
-        if config.tower == "packaged":
+        if packaged is not None:
             tower.network.load_state_dict(
                 packaged_image_network(config.name).state_dict(), strict=False
             )  # no classifier
     tower.preprocessing = replace(tower.preprocessing, fit=config.fit)
     return tower
-
-
-def _conse_tower(config: ImageTowerConfig, describe: Describe) -> ConSETower:
-    network: Any = packaged_image_network(config.name) if config.tower == "packaged" else _timm_classifier(config)
-    size = config.image_size or network.pretrained_cfg["input_size"][-1]
-    return ConSETower(network, describe(network.num_classes), size=size, style=config.style)
 
 
 def _mark_as_packaged(tower: nn.Module) -> None:
@@ -175,18 +194,17 @@ def _mark_as_packaged(tower: nn.Module) -> None:
                 network.frozen_from_source = True
 
 
-def _timm_classifier(config: ImageTowerConfig) -> nn.Module:
-    import timm
-
-    return timm.create_model(config.name, pretrained=config.pretrained, **config.options)
-
-
 def class_text_vectors(text_tower: nn.Module, words: Tokenizer, cache: FeatureCache, num_classes: int) -> Tensor:
     """One vector a class: the mean of the unit-length vectors of all that is said of it. -> (K, E)"""
     said = class_texts(num_classes)
     was_training = text_tower.training
     flat = text_features(
-        text_tower.eval(), words, [text for texts in said for text in texts], cache=cache, device=torch.device("cpu")
+        text_tower.eval(),
+        words,
+        [text for texts in said for text in texts],
+        name=text_name(text_tower, words),
+        cache=cache,
+        device=torch.device("cpu"),
     )
     text_tower.train(was_training)
     parts = nn.functional.normalize(flat, dim=-1).split([len(texts) for texts in said])

@@ -24,12 +24,13 @@ class Loaded:
 
 
 def load_run(path: Path, *, device: torch.device, cache: FeatureCache) -> Loaded:
-    """The best weights of a run. Raises RunError when the folder holds none, or they do not fit its recipe."""
+    """The best weights of a run; no hub is asked. Raises RunError when they are missing or do not fit its recipe."""
     folder = RunFolder.open(path)
     if not folder.weights.exists():
         raise RunError(f"{path} has no weights yet; go on with: amodal train --resume {path}")
     recipe = load_recipe(str(folder.recipe))
-    built = build_model(recipe.model, cache=cache, tokenizer=folder.tokenizer, weights_follow=True)
+    described = folder.read_config().get("towers", {})
+    built = build_model(recipe.model, cache=cache, tokenizer=folder.tokenizer, described=described)
     task = build_task(recipe.task)
     load_weights(folder.weights, {"model": built.model, "task": task})
     encoder = Encoder(built.model.eval().to(device), built.tokenizer, cache, device)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from amodal.core.errors import DataError
 from amodal.core.seeds import generator_for
-from amodal.data.batches import Captions, PairBatches, Part, Pictures
+from amodal.data.batches import Captions, PairBatches, Part, Pictures, readable_pictures
 from amodal.data.rows import Row, SkipLog, Table
 from amodal.data.transforms import random_view, to_tensor
 from amodal.features import CachedImages, CachedTexts, Encoder
@@ -58,8 +58,8 @@ def judged_pairs(encoder: Encoder, table: Table, captions: str) -> Judged:
         images, kept = known
     else:
         images = None
-        pictures = Pictures(table.rows, lambda image, _: torch.empty(0), encoder.model.image_tower.preprocessing.size)
-        kept = pictures.readable(table.skipped)
+        size = encoder.model.image_tower.preprocessing.size
+        kept = [number for number, _ in readable_pictures(table.rows, size, table.skipped)]
     rows = [table.rows[number] for number in kept]
     if not rows:
         raise DataError(f"{table.name}: not one picture of this split can be read")
@@ -100,7 +100,9 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table) -> PairBatc
             pairs = [*pairs, *(f"class:{number}" for number in range(len(extra)))]
         image_part = CachedImages(features_VNF)
     else:
-        image_part, rows, keep = _pictures(recipe, encoder, table)
+        image_part = _pictures(recipe, encoder, table.rows)
+        keep = image_part.keep_readable(table.skipped)
+        table.skipped.check(len(table.rows) + len(table.skipped))
         keys, pairs = ([values[number] for number in keep] for values in (keys, pairs))
         captions = [captions[number] for number in keep]
     text_part = _texts(encoder, captions)
@@ -121,16 +123,13 @@ def solve_regression(encoder: Encoder, batches: PairBatches, seed: int) -> None:
     encoder.model.image_head.solved.solve(pictures_NF.to(encoder.device), target_NE.to(encoder.device), draw)
 
 
-def _pictures(recipe: Recipe, encoder: Encoder, table: Table) -> tuple[Part, list[Row], list[int]]:
-    """Pictures decoded once and seen in random views, without those that cannot be read."""
+def _pictures(recipe: Recipe, encoder: Encoder, rows: Sequence[Row]) -> Pictures:
+    """Pictures decoded once and seen in random views."""
     preprocessing, augment = encoder.model.image_tower.preprocessing, recipe.training.augment
     size, mean, std = preprocessing.size, preprocessing.mean, preprocessing.std
-    looked = Pictures(table.rows, lambda image, draw: torch.empty(0), size)
-    keep = looked.readable(table.skipped)
-    table.skipped.check(len(table.rows) + len(table.skipped))
-    rows = [table.rows[number] for number in keep]
-    view = _View(size, mean, std, augment.smallest, augment.flip, augment.rotate, augment.jitter)
-    return Pictures(rows, view, 2 * size), rows, keep
+    return Pictures(
+        rows, _View(size, mean, std, augment.smallest, augment.flip, augment.rotate, augment.jitter), 2 * size
+    )
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from torch import nn
 from amodal.core.errors import RunError
 from amodal.data.bundled import ATTRIBUTION
 from amodal.data.rows import Table
-from amodal.data.sources import BUNDLED, open_table
+from amodal.data.sources import BUNDLED, absolute_source, open_table
 from amodal.evaluation import retrieval
 from amodal.features import Encoder, FeatureCache
 from amodal.metrics import Figure
-from amodal.recipes.build import Built, build_model, build_task
+from amodal.recipes.build import Built, build_model, build_task, describe_towers
 from amodal.recipes.catalogue import load_recipe, write_recipe
 from amodal.recipes.judge import judge
 from amodal.recipes.pairs import Judged, judged_pairs, limited, solve_regression, training_batches
@@ -45,8 +45,11 @@ def run_recipe(
 ) -> Finished:
     """Runs a whole recipe into the folder `out`, or goes on with what stopped there before.
 
-    say: called with one line for each thing a person wants to know. Raises AmodalError.
+    The run keeps the absolute path of its data. say: called with one line for each thing a person wants to know.
+    Raises AmodalError.
     """
+    source = recipe.data.model_copy(update={"source": absolute_source(recipe.data.source)})
+    recipe = recipe.model_copy(update={"data": source})
     data = _read(recipe)  # before the folder: a mistyped path leaves nothing behind
     folder = RunFolder.create(out, overwrite=RunFolder(out).is_unbegun)
     if folder.recipe.exists() and load_recipe(str(folder.recipe)) != recipe:
@@ -140,10 +143,9 @@ def finish(
     """Judges the best weights on the test split, once, and writes figures, card, plots and report."""
     started = time.monotonic()
     test = judged_pairs(encoder, splits["test"], recipe.evaluation.captions)
-    figures, confusion = judge(recipe.evaluation, encoder, test, splits["test"].classes)
+    verdict = judge(recipe.evaluation, test, splits["test"].classes)
     timings["evaluation"] = time.monotonic() - started
     shown = (ATTRIBUTION,) if recipe.data.source == BUNDLED else ()
-    image_ND, text_MD = test.encode()
     model = encoder.model
     card = RunCard(
         name=recipe.name,
@@ -160,7 +162,7 @@ def finish(
         preprocessing=vars(model.image_tower.preprocessing),
         prompt_templates=(recipe.evaluation.templates,),
         timings=timings,
-        figures=figures,
+        figures=verdict.figures,
         skipped=len(table.skipped),
         licences=shown,
     )
@@ -168,8 +170,8 @@ def finish(
     folder.card_text.write_text(card.to_markdown(), encoding="utf-8")
     write_json(folder.skipped, table.skipped.to_json())
     examples = Examples(
-        image_features=image_ND,
-        text_features=text_MD,
+        image_features=verdict.image_ND,
+        text_features=verdict.text_MD,
         image_groups=test.image_groups,
         text_groups=test.text_groups,
         captions=test.texts,
@@ -177,9 +179,11 @@ def finish(
     )
     skipped = [(entry.key, entry.reason) for entry in table.skipped.entries]
     history = History(folder.history).read()
-    write_report(folder, card, figures, history, examples, skipped, "\n".join(shown), confusion)
-    write_json(folder.figures, {"run": str(folder.path), "figures": {name: f.to_json() for name, f in figures.items()}})
-    return figures
+    write_report(folder, card, verdict.figures, history, examples, skipped, "\n".join(shown), verdict.confusion)
+    figures = {name: figure.to_json() for name, figure in verdict.figures.items()}
+    write_json(folder.figures, {"run": str(folder.path), "figures": figures})
+    folder.drop_checkpoints()  # last: from here on nothing is left to go on with
+    return verdict.figures
 
 
 def _build(recipe: Recipe, folder: RunFolder, train_split: Table, cache: FeatureCache) -> Built:
@@ -189,6 +193,7 @@ def _build(recipe: Recipe, folder: RunFolder, train_split: Table, cache: Feature
     built = build_model(recipe.model, cache=cache, captions=captions, tokenizer=known)
     if known is None:
         built.tokenizer.save(folder.tokenizer)
+    folder.write_config({"towers": describe_towers(recipe.model, built.model)})
     return built
 
 

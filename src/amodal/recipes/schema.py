@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from amodal.core.errors import RecipeError
+from amodal.objectives.infonce import INITIAL_SCALE
 
 
 class _Part(BaseModel):
@@ -104,9 +105,7 @@ class TaskConfig(_Part):
 
     name: Literal["contrastive"] = "contrastive"
     class_pairs: bool = False
-    initial_scale: float = Field(
-        default=2.6593, description="logarithm of the inverse temperature at the start: ln(1/0.07)"
-    )
+    initial_scale: float = Field(default=INITIAL_SCALE, description="logarithm of the inverse temperature at the start")
 
 
 class TrainingConfig(_Part):

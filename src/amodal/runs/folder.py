@@ -152,6 +152,10 @@ class RunFolder:
             for part in folder.glob(".*.part"):
                 part.unlink(missing_ok=True)
 
+    def drop_checkpoints(self) -> None:
+        """Removes the states that training goes on from; a finished run does not need them."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
     def read_config(self) -> dict[str, Any]:
         """What config.json holds, the schema and version among it. Raises RunError when it cannot be read."""
         return read_json(self.config)

@@ -7,7 +7,7 @@ Every tower has `width` (of its pooled vector) and, when it reads pixels, `prepr
 from amodal.towers.classifier import ConSETower, class_stand_ins, class_texts, classifier_features
 from amodal.towers.fingerprint import fingerprint
 from amodal.towers.huggingface import HuggingFaceTextTower
-from amodal.towers.image import ImagePreprocessing, TimmTower
+from amodal.towers.image import ImagePreprocessing, TimmTower, timm_network, timm_source
 from amodal.towers.packaged import PACKAGED_IMAGE, packaged_image_network, packaged_text_folder
 from amodal.towers.text import TextTransformer
 
@@ -24,4 +24,6 @@ __all__ = [
     "fingerprint",
     "packaged_image_network",
     "packaged_text_folder",
+    "timm_network",
+    "timm_source",
 ]

@@ -3,6 +3,7 @@
 B pictures · C channels · H W pixels · P patches (or places of the last feature map) · D width
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,22 +33,25 @@ class TimmTower(nn.Module):
     """A timm network without its classifier. Pixels (B, 3, H, W) -> Tokens with P places of D and a pooled (B, D).
 
     name: any of `timm.list_models()`, or "hf-hub:..." / "local-dir:PATH" as timm understands them; pretrained asks
-    timm for its weights, from the hub unless the name is a local folder. image_size: 0 keeps the network's own.
-    Raises RecipeError for an unknown name, with the nearest ones.
+    timm for its weights, from the hub unless the name is a local folder. image_size: 0 keeps the network's own; known:
+    see `timm_network`. Raises RecipeError for an unknown name, with the nearest ones.
     """
 
     network: Any  # timm's networks have methods that nn.Module does not declare
 
     def __init__(
-        self, name: str, *, image_size: int = 0, pretrained: bool = False, options: dict | None = None
+        self,
+        name: str,
+        *,
+        image_size: int = 0,
+        pretrained: bool = False,
+        options: Mapping[str, Any] | None = None,
+        known: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         size = {"img_size": image_size} if image_size and _takes_size(name) else {}
-        try:
-            self.network = timm.create_model(name, pretrained=pretrained, num_classes=0, **size, **(options or {}))
-        except RuntimeError as error:
-            near = ", ".join(timm.list_models(f"*{name.split('_')[0].split('.')[0]}*")[:5]) or "see timm.list_models()"
-            raise RecipeError(f"timm cannot build {name!r} ({error}); names like it: {near}") from error
+        arguments = {"num_classes": 0, **size, **(options or {})}
+        self.network = timm_network(name, pretrained=pretrained, options=arguments, known=known)
         config = self.network.pretrained_cfg
         self.preprocessing = ImagePreprocessing(
             size=image_size or config["input_size"][-1], mean=tuple(config["mean"]), std=tuple(config["std"])
@@ -73,6 +77,42 @@ class TimmTower(nn.Module):
             sequence = sequence.flatten(1, 2)
         mask = torch.ones(sequence.shape[:2], dtype=torch.bool, device=sequence.device)
         return Tokens(sequence, mask, pooled)
+
+
+def timm_network(
+    name: str,
+    *,
+    pretrained: bool = False,
+    options: Mapping[str, Any] | None = None,
+    known: Mapping[str, Any] | None = None,
+) -> Any:
+    """The timm network of a name. Raises RecipeError for one that timm cannot build, with the nearest ones.
+
+    known: what `timm_source` gave for this name; then neither a hub nor a folder is asked, and weights are fresh.
+    """
+    source = known or {"model_name": name, "pretrained": pretrained}
+    try:
+        return timm.create_model(**{**source, **(options or {})})
+    except (RuntimeError, ValueError, OSError) as error:
+        near = ", ".join(timm.list_models(f"*{name.split('_')[0].split('.')[0]}*")[:5]) or "see timm.list_models()"
+        raise RecipeError(f"timm cannot build {name!r} ({error}); names like it: {near}") from error
+
+
+def timm_source(name: str) -> dict[str, Any]:
+    """What the hub or the folder of a name like "hf-hub:..." says of its network, as arguments of timm.create_model.
+
+    Nothing for a name of timm's own.
+    """
+    from timm.models import _hub  # timm has no public way to read the description of a local folder
+
+    kind, _, place = name.partition(":")
+    if kind == "local-dir":
+        config, architecture, arguments = _hub.load_model_config_from_path(place)
+    elif kind in ("hf-hub", "hf_hub"):
+        config, architecture, arguments = _hub.load_model_config_from_hf(place)
+    else:
+        return {}
+    return {**(arguments or {}), "model_name": architecture, "pretrained": False, "pretrained_cfg": config}
 
 
 def _channels_first(network: nn.Module) -> bool:

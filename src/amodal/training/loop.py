@@ -94,7 +94,7 @@ def train(
 ) -> Progressed:
     """Trains to the end, or goes on from `checkpoint` when it exists; the weights come out the same either way.
 
-    Raises Stopped after SIGINT or SIGTERM, and AmodalError when loss or gradient is not finite.
+    Raises Stopped after SIGINT or SIGTERM, and AmodalError when loss, gradient or validation score is not finite.
     """
     modules = {"model": model, "task": task}
     optimizer = build_optimizer(
@@ -195,8 +195,14 @@ class _Run:
         self.model.eval()
         figures = self.hooks.evaluate()
         self.model.train()
-        if figures["validation/score"] > self.at.best:
-            self.at = replace(self.at, best=figures["validation/score"], best_step=self.at.step)
+        score = figures["validation/score"]
+        if not math.isfinite(score):
+            raise AmodalError(
+                f"validation/score is {score} after step {self.at.step}, so no weights can be called the best; lower "
+                "training.learning_rate, or look at the validation rows; the last checkpoint is whole"
+            )
+        if score > self.at.best:
+            self.at = replace(self.at, best=score, best_step=self.at.step)
             self.hooks.keep_best()
         return figures
 
