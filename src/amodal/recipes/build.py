@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from amodal.core.errors import RecipeError
-from amodal.data.tokenizers import Tokenizer, load_tokenizer, train_bpe
+from amodal.data.tokenizers import Tokenizer, load_tokenizer, train_bpe, train_words
 from amodal.features import FeatureCache, text_features
 from amodal.models import DualEncoder, EnsembleHead, ProjectionHead
 from amodal.objectives import InfoNCE
@@ -40,15 +40,17 @@ def build_model(
     *,
     cache: FeatureCache,
     captions: Sequence[str] = (),
+    pairs: Sequence[str] = (),
     tokenizer: Path | None = None,
     weights_follow: bool = False,
 ) -> Built:
     """The model of a recipe, freshly initialised where nothing is pretrained.
 
-    captions: what our own Transformer's tokenizer is trained on; tokenizer: or the file of one already trained.
+    captions: what our own Transformer's tokenizer is trained on; pairs: which pair each belongs to, by default one of
+    its own; tokenizer: or the file of one already trained.
     weights_follow: a run's weights will be loaded, so what they hold need not be computed. Raises RecipeError.
     """
-    words = _tokenizer(config.text, captions, tokenizer)
+    words = _tokenizer(config.text, captions, pairs or captions, tokenizer)
     text_tower = _text_tower(config.text, words)
     image_tower = _image_tower(
         config.image,
@@ -82,13 +84,15 @@ def _heads(width: int, config: ModelConfig, head: HeadConfig) -> nn.Module:
     return EnsembleHead(parts) if config.heads > 1 else parts[0]
 
 
-def _tokenizer(config: TextTowerConfig, captions: Sequence[str], file: Path | None) -> Tokenizer:
+def _tokenizer(config: TextTowerConfig, captions: Sequence[str], pairs: Sequence[str], file: Path | None) -> Tokenizer:
     if file is not None:
         return load_tokenizer(file, context_length=config.context_length)
     if config.tower == "packaged":
         return load_tokenizer(packaged_text_folder(), context_length=config.context_length)
     if config.tokenizer:
         return load_tokenizer(Path(config.tokenizer), context_length=config.context_length)
+    if config.tower == "transformer" and config.shared_by:
+        return train_words(captions, pairs, shared_by=config.shared_by, context_length=config.context_length)
     if config.tower == "transformer":
         return train_bpe(captions, vocabulary=config.vocabulary, context_length=config.context_length)
     return _hub_tokenizer(config)

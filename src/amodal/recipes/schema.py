@@ -53,6 +53,7 @@ class ImageTowerConfig(_Part):
 class TextTowerConfig(_Part):
     """packaged: MiniLM; huggingface: an encoder by name or folder; transformer: our own, with a BPE of the captions.
 
+    shared_by: our own Transformer reads whole words in place of a BPE, those that so many pairs use (0: a BPE).
     vocabulary, width, depth, heads, causal and pooling describe our own Transformer; options go to the configuration
     of a Hugging Face architecture built without weights.
     """
@@ -64,6 +65,7 @@ class TextTowerConfig(_Part):
     trainable: bool = True
     context_length: int = Field(default=64, ge=4)
     vocabulary: int = Field(default=8192, ge=300)
+    shared_by: int = Field(default=0, ge=0)
     width: int = 256
     depth: int = 4
     heads: int = 4
