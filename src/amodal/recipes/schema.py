@@ -23,12 +23,16 @@ class DataConfig(_Part):
 
 
 class AugmentConfig(_Part):
-    """Random views of a picture for towers that are trained; see `amodal.data.transforms.random_view`."""
+    """Random views of a pair for towers that are trained; see `amodal.data.transforms.random_view`.
+
+    words: the largest share of a caption's words that is left out; see `amodal.data.batches.fewer_words`.
+    """
 
     smallest: float = Field(default=0.5, gt=0, le=1)
     flip: bool = True
     rotate: float = Field(default=0.0, ge=0)
     jitter: float = Field(default=0.0, ge=0, le=1)
+    words: float = Field(default=0.0, ge=0, le=1)
 
 
 class ImageTowerConfig(_Part):
