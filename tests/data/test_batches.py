@@ -13,7 +13,7 @@ from PIL import Image
 
 from amodal.core.batch import Batch
 from amodal.core.errors import DataError
-from amodal.data.batches import Captions, PairBatches, Pictures, draw_index
+from amodal.data.batches import Captions, PairBatches, Pictures, draw_index, fewer_words
 from amodal.data.pictures import BrokenPicture, BytesRef
 from amodal.data.rows import Row, SkipLog
 from amodal.data.tokenizers import train_bpe
@@ -140,6 +140,32 @@ def test_captions_are_drawn_from_their_own_row() -> None:
     assert seen == {tuple(tokenizer([text])[0][0].tolist()) for text in captions[0]}
 
 
+def test_fewer_words_keep_their_order_and_never_all_go() -> None:
+    text, draw = "one two three four", torch.Generator().manual_seed(0)
+    told = [fewer_words(text, 0.9, draw) for _ in range(300)]
+    assert all(words and words == [word for word in text.split() if word in words] for words in map(str.split, told))
+    counts = [len(words.split()) for words in told]
+    assert set(counts) == {1, 2, 3, 4}
+    assert 0.45 < sum(counts) / 1200 < 0.7  # 0.9 / 2 go in the mean; a text that lost all stays whole
+    assert fewer_words("  alone ", 1.0, draw).strip() == "alone"
+    assert fewer_words("", 1.0, draw) == ""
+    again = torch.Generator().manual_seed(0)
+    assert told == [fewer_words(text, 0.9, again) for _ in range(300)]
+
+
+def test_captions_lose_words_only_when_asked() -> None:
+    captions = [["a red cat on a blue mat"]]
+    tokenizer = train_bpe(captions[0], vocabulary=300, context_length=64)
+    whole = tokenizer(captions[0])[0].tolist()
+
+    def told(left_out: float) -> list[list[list[int]]]:
+        part, draw = Captions(captions, tokenizer, left_out=left_out), torch.Generator().manual_seed(0)
+        return [part([0], draw)["ids"].tolist() for _ in range(20)]
+
+    assert all(ids == whole for ids in told(0.0))
+    assert len({str(ids) for ids in told(0.8)}) > 5
+
+
 def test_pictures_are_prepared_each_time_and_decoded_once() -> None:
     rows = picture_rows(3)
     prepared: list[Image.Image] = []
@@ -206,7 +232,7 @@ def test_workers_give_what_the_training_process_gives(tmp_path: Path, monkeypatc
     captions = [[f"picture {n}", f"number {n}", "some picture"] for n in range(6)]
     tokenizer = train_bpe([text for row in captions for text in row], vocabulary=300, context_length=16)
     keys = [row.key for row in rows]
-    parts = [Pictures(rows, prepare), Captions(captions, tokenizer)]
+    parts = [Pictures(rows, prepare), Captions(captions, tokenizer, left_out=0.5)]
     batches = PairBatches(keys, keys, parts, batch_size=2, seed=5)
     plain, ahead = list(batches.steps(1, 6)), list(batches.steps(1, 6, workers=2))
     assert len(plain) == len(ahead) == 5

@@ -7,7 +7,7 @@ import tokenizers
 import torch
 
 from amodal.core.errors import DataError
-from amodal.data.tokenizers import END, PAD, START, Tokenizer, load_tokenizer, train_bpe
+from amodal.data.tokenizers import END, PAD, START, UNKNOWN, Tokenizer, load_tokenizer, train_bpe, train_words
 
 TEXTS = ["a red cat on a mat", "two blue dogs", "the old man and the sea", "ein rotes Haus", "Über den Wolken"]
 STRANGE = [
@@ -143,3 +143,31 @@ def test_own_settings_of_a_foreign_file_are_set_aside(tmp_path: Path) -> None:
     loaded = load_tokenizer(tmp_path / "f.json", context_length=32)
     assert loaded(TEXTS)[0].tolist() == tokenizer(TEXTS)[0].tolist()
     assert loaded.lengths(TEXTS) == tokenizer.lengths(TEXTS)
+
+
+def test_words_of_one_pair_alone_are_unknown(tmp_path: Path) -> None:
+    texts = ["A red, red cat", "the cat's RED mat", "a blue dog", "the dog"]
+    tokenizer = train_words(texts, ["cat", "cat", "dog", "cow"], shared_by=2, context_length=16)
+    tokenizer.save(tmp_path / "t.json")
+    ids = tokenizers.Tokenizer.from_file(str(tmp_path / "t.json")).get_vocab()
+    assert set(ids) == {PAD, START, END, UNKNOWN, "a", "the", "dog"}  # red: twice in a text, in two, but in one pair
+    assert tokenizer.vocabulary == 7
+    said, mask = tokenizer(["The dog, a DOG!", "red dog", "?!"])
+    names = {number: name for name, number in ids.items()}
+    rows = [[names[number] for number in row[real].tolist()] for row, real in zip(said, mask, strict=True)]
+    assert rows == [[START, "the", "dog", "a", "dog", END], [START, UNKNOWN, "dog", END], [START, END]]
+    assert (said[~mask] == ids[PAD]).all()
+    again = train_words(texts[::-1], ["cow", "dog", "cat", "cat"], shared_by=2, context_length=16)
+    assert again.fingerprint() == tokenizer.fingerprint()
+    loaded = load_tokenizer(tmp_path / "t.json", context_length=16)
+    assert torch.equal(loaded(texts)[0], tokenizer(texts)[0])
+
+
+@pytest.mark.parametrize("text", [*TEXTS, *STRANGE, "a\ud83d cat", "x" * 500])
+def test_words_take_any_text(text: str) -> None:
+    tokenizer = train_words([*TEXTS, text], [*map(str, range(len(TEXTS))), "x"], shared_by=1, context_length=9)
+    ids, mask = tokenizer([text])
+    assert 2 <= mask.sum() <= 9
+    assert ids.max() < tokenizer.vocabulary
+    with pytest.raises(DataError, match="no captions"):
+        train_words([], [], shared_by=2, context_length=9)

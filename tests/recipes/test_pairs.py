@@ -72,7 +72,9 @@ def test_every_caption_of_a_picture_is_drawn(tiny_recipe: Path, several: Table) 
         return drawn
 
     assert len(said(recipe)) == 3
-    assert len(said(load_recipe(str(tiny_recipe), ["training.batch_size=4", "data.captions=first"]))) == 1
+    first = ["training.batch_size=4", "data.captions=first"]
+    assert len(said(load_recipe(str(tiny_recipe), first))) == 1
+    assert len(said(load_recipe(str(tiny_recipe), [*first, "training.augment.words=0.9"]))) == 3  # a cat, a, cat
 
 
 @pytest.mark.parametrize("extra", [(), FROZEN])

@@ -89,6 +89,19 @@ def test_every_shipped_recipe_runs_at_its_smallest(name: str, shapes: Path, tmp_
     assert load_run(done.folder.path, device=torch.device("cpu"), cache=FeatureCache()).recipe.name == name
 
 
+def test_words_of_one_caption_are_unknown_in_a_run(tiny_recipe: Path, tmp_path: Path) -> None:
+    """Each colour is said of three shapes and each shape of four colours: shared by four leaves shapes alone."""
+    settings = ["training.epochs=1", "training.augment.words=0.5"]
+    sizes = []
+    for number, shared_by in enumerate((1, 4)):
+        recipe = load_recipe(str(tiny_recipe), [*settings, f"model.text.shared_by={shared_by}"])
+        words = json.loads(run(recipe, tmp_path / str(number)).folder.tokenizer.read_text())["model"]["vocab"]
+        assert {"circle", "square", "triangle"} <= set(words)
+        assert ("red" in words) == (shared_by == 1)
+        sizes.append(len(words))
+    assert sizes[0] > sizes[1]
+
+
 def test_another_seed_is_another_run(tiny_recipe: Path, tiny_run: Path, tmp_path: Path) -> None:
     run(load_recipe(str(tiny_recipe), ["training.seed=1", "training.epochs=2"]), tmp_path / "run")
     assert (tmp_path / "run" / "model.safetensors").read_bytes() != (tiny_run / "model.safetensors").read_bytes()

@@ -25,14 +25,19 @@ MEMORY_FOR_PICTURES = 2 << 30
 
 
 class Captions:
-    """Each row's ids of one of its captions, drawn at random. -> ids and ids_mask (B, L)"""
+    """Each row's ids of one of its captions, drawn at random. -> ids and ids_mask (B, L)
 
-    def __init__(self, captions: Sequence[Sequence[str]], tokenizer: Tokenizer) -> None:
-        self._captions, self._tokenizer = captions, tokenizer
+    left_out: the largest share of a caption's words that `fewer_words` leaves out.
+    """
+
+    def __init__(self, captions: Sequence[Sequence[str]], tokenizer: Tokenizer, *, left_out: float = 0.0) -> None:
+        self._captions, self._tokenizer, self._left_out = captions, tokenizer, left_out
 
     def __call__(self, rows: list[int], draw: torch.Generator) -> Mapping[str, Any]:
         """The fields `ids` and `ids_mask` of these rows."""
         texts = [self._captions[row][draw_index(len(self._captions[row]), draw)] for row in rows]
+        if self._left_out:
+            texts = [fewer_words(text, self._left_out, draw) for text in texts]
         ids, mask = self._tokenizer(texts)
         return {"ids": ids, "ids_mask": mask}
 
@@ -146,6 +151,17 @@ class PairBatches(Dataset[Batch]):
 def draw_index(count: int, draw: torch.Generator) -> int:
     """A number from 0 to count - 1."""
     return 0 if count == 1 else math.floor(torch.rand((), generator=draw).item() * count)
+
+
+def fewer_words(text: str, left_out: float, draw: torch.Generator) -> str:
+    """The text without some of its words, so that none of them alone gives it away (word dropout, Iyyer et al. 2015).
+
+    Each word goes with the same chance, itself drawn from 0 to `left_out` for the text; a text never becomes empty.
+    """
+    words = text.split()
+    chance = left_out * torch.rand((), generator=draw)
+    stays = (torch.rand(len(words), generator=draw) >= chance).tolist()
+    return " ".join(word for word, here in zip(words, stays, strict=True) if here) or text
 
 
 def _leave_interrupts(worker: int) -> None:

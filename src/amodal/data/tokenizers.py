@@ -1,9 +1,11 @@
-"""Words to ids: a byte-level BPE trained on a person's own captions (Sennrich et al. 2016), or a tokenizer.json.
+"""Words to ids: a byte-level BPE trained on a person's own captions (Sennrich et al. 2016), the words that these have
+in common, or a tokenizer.json.
 
 B texts · L tokens
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,7 +17,8 @@ from torch import Tensor
 from amodal.core.errors import DataError
 from amodal.core.files import atomic_write
 
-START, END, PAD = "<|start|>", "<|end|>", "<|pad|>"
+START, END, PAD, UNKNOWN = "<|start|>", "<|end|>", "<|pad|>", "<|unknown|>"
+NO_CAPTIONS = "no captions to train a tokenizer on; check the caption column"
 
 
 class Tokenizer:
@@ -67,7 +70,7 @@ def train_bpe(texts: Iterable[str], *, vocabulary: int, context_length: int) -> 
     """
     captions = sorted({_sound(text) for text in texts})
     if not captions:
-        raise DataError("no captions to train a tokenizer on; check the caption column")
+        raise DataError(NO_CAPTIONS)
     inner = tokenizers.Tokenizer(models.BPE())
     inner.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
@@ -79,6 +82,36 @@ def train_bpe(texts: Iterable[str], *, vocabulary: int, context_length: int) -> 
         show_progress=False,
     )
     inner.train_from_iterator(captions, trainer)
+    return _framed(inner, context_length)
+
+
+def train_words(texts: Sequence[str], pairs: Sequence[str], *, shared_by: int, context_length: int) -> Tokenizer:
+    """Lower-case words that the captions of at least `shared_by` pairs use, with start and end tokens.
+
+    pairs: which pair each text belongs to. A word of one pair alone would be learnt by heart and never met again: it
+    and every other is the same unknown token, and punctuation is left out. Raises DataError when there is no text.
+    """
+    if not texts:
+        raise DataError(NO_CAPTIONS)
+    normal = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    split = pre_tokenizers.Split(tokenizers.Regex(r"\w+"), "removed", invert=True)
+    used = {
+        (word, pair)
+        for text, pair in zip(texts, pairs, strict=True)
+        for word, _ in split.pre_tokenize_str(normal.normalize_str(_sound(text)))
+    }
+    used_by = Counter(word for word, _ in used)
+    special = [PAD, START, END, UNKNOWN]
+    names = special + sorted(word for word, count in used_by.items() if count >= shared_by)
+    ids = {name: number for number, name in enumerate(names)}
+    inner = tokenizers.Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
+    inner.add_special_tokens(special)
+    inner.normalizer, inner.pre_tokenizer = normal, split
+    return _framed(inner, context_length)
+
+
+def _framed(inner: tokenizers.Tokenizer, context_length: int) -> Tokenizer:
+    """The tokenizer with a start and an end token round every text."""
     special = [(START, inner.token_to_id(START)), (END, inner.token_to_id(END))]
     inner.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=special)
     return Tokenizer(inner, context_length=context_length)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from amodal.core.errors import RecipeError
-from amodal.data.tokenizers import Tokenizer, load_tokenizer, train_bpe
+from amodal.data.tokenizers import Tokenizer, load_tokenizer, train_bpe, train_words
 from amodal.features import FeatureCache, text_features, text_name
 from amodal.models import DualEncoder, KernelRegression, ProjectionHead, TrainedAndSolved, WordSpace
 from amodal.objectives import InfoNCE
@@ -43,16 +43,18 @@ def build_model(
     *,
     cache: FeatureCache,
     captions: Sequence[str] = (),
+    pairs: Sequence[str] = (),
     tokenizer: Path | None = None,
     described: Mapping[str, Any] | None = None,
 ) -> Built:
     """The model of a recipe, freshly initialised where nothing is pretrained.
 
-    captions: what our own Transformer's tokenizer is trained on; tokenizer: or the file of one already trained.
+    captions: what our own Transformer's tokenizer is trained on; pairs: which pair each belongs to, by default one of
+    its own; tokenizer: or the file of one already trained.
     described: what `describe_towers` gave for a run whose weights will be loaded, so that what they hold is neither
     fetched nor computed. Raises RecipeError.
     """
-    words = _tokenizer(config.text, captions, tokenizer)
+    words = _tokenizer(config.text, captions, pairs or captions, tokenizer)
     text_tower = _text_tower(config.text, words, described)
     image_tower = _image_tower(
         config.image,
@@ -94,13 +96,15 @@ def _head(width: int, out: int, config: HeadConfig) -> ProjectionHead:
     return ProjectionHead(width, out, **config.model_dump())
 
 
-def _tokenizer(config: TextTowerConfig, captions: Sequence[str], file: Path | None) -> Tokenizer:
+def _tokenizer(config: TextTowerConfig, captions: Sequence[str], pairs: Sequence[str], file: Path | None) -> Tokenizer:
     if file is not None:
         return load_tokenizer(file, context_length=config.context_length)
     if config.tower == "packaged":
         return load_tokenizer(packaged_text_folder(), context_length=config.context_length)
     if config.tokenizer:
         return load_tokenizer(Path(config.tokenizer), context_length=config.context_length)
+    if config.tower == "transformer" and config.shared_by:
+        return train_words(captions, pairs, shared_by=config.shared_by, context_length=config.context_length)
     if config.tower == "transformer":
         return train_bpe(captions, vocabulary=config.vocabulary, context_length=config.context_length)
     return _hub_tokenizer(config)

@@ -105,8 +105,8 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table) -> PairBatc
         table.skipped.check(len(table.rows) + len(table.skipped))
         keys, pairs = ([values[number] for number in keep] for values in (keys, pairs))
         captions = [captions[number] for number in keep]
-    text_part = _texts(encoder, captions)
     training = recipe.training
+    text_part = _texts(encoder, captions, training.augment.words)
     return PairBatches(keys, pairs, [image_part, text_part], batch_size=training.batch_size, seed=training.seed)
 
 
@@ -151,11 +151,11 @@ class _View:
         return to_tensor(seen, self.mean, self.std)
 
 
-def _texts(encoder: Encoder, captions: Sequence[Sequence[str]]) -> Part:
+def _texts(encoder: Encoder, captions: Sequence[Sequence[str]], left_out: float) -> Part:
     distinct = list(dict.fromkeys(text for texts in captions for text in texts))
     features_MF = encoder.tower_texts(distinct)
     if features_MF is None:
-        return Captions(captions, encoder.tokenizer)
+        return Captions(captions, encoder.tokenizer, left_out=left_out)
     encoder.model.text_head.fit_inputs(features_MF)
     place = {text: number for number, text in enumerate(distinct)}
     return CachedTexts(features_MF, [[place[text] for text in texts] for texts in captions])

@@ -188,9 +188,10 @@ def finish(
 
 def _build(recipe: Recipe, folder: RunFolder, train_split: Table, cache: FeatureCache) -> Built:
     """The model; a tokenizer of our own is trained once and then belongs to the run."""
-    captions = [text for row in train_split.rows for text in row.captions]
+    said = [(text, row.pair) for row in train_split.rows for text in row.captions]
+    captions, pairs = [text for text, _ in said], [pair for _, pair in said]
     known = folder.tokenizer if folder.tokenizer.exists() else None
-    built = build_model(recipe.model, cache=cache, captions=captions, tokenizer=known)
+    built = build_model(recipe.model, cache=cache, captions=captions, pairs=pairs, tokenizer=known)
     if known is None:
         built.tokenizer.save(folder.tokenizer)
     folder.write_config({"towers": describe_towers(recipe.model, built.model)})

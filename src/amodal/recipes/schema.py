@@ -24,12 +24,16 @@ class DataConfig(_Part):
 
 
 class AugmentConfig(_Part):
-    """Random views of a picture for towers that are trained; see `amodal.data.transforms.random_view`."""
+    """Random views of a pair for towers that are trained; see `amodal.data.transforms.random_view`.
+
+    words: the largest share of a caption's words that is left out; see `amodal.data.batches.fewer_words`.
+    """
 
     smallest: float = Field(default=0.5, gt=0, le=1)
     flip: bool = True
     rotate: float = Field(default=0.0, ge=0)
     jitter: float = Field(default=0.0, ge=0, le=1)
+    words: float = Field(default=0.0, ge=0, le=1)
 
 
 class ImageTowerConfig(_Part):
@@ -54,6 +58,7 @@ class ImageTowerConfig(_Part):
 class TextTowerConfig(_Part):
     """packaged: MiniLM; huggingface: an encoder by name or folder; transformer: our own, with a BPE of the captions.
 
+    shared_by: our own Transformer reads whole words in place of a BPE, those that so many pairs use (0: a BPE).
     vocabulary, width, depth, heads, causal and pooling describe our own Transformer; options go to the configuration
     of a Hugging Face architecture built without weights.
     """
@@ -65,6 +70,7 @@ class TextTowerConfig(_Part):
     trainable: bool = True
     context_length: int = Field(default=64, ge=4)
     vocabulary: int = Field(default=8192, ge=300)
+    shared_by: int = Field(default=0, ge=0)
     width: int = 256
     depth: int = 4
     heads: int = 4
