@@ -1,14 +1,17 @@
-"""InfoNCE forward and backward, ours beside open_clip's ClipLoss, in one process on the same tensors, as a ratio.
+"""InfoNCE forward and backward, ours beside open_clip's ClipLoss: time in one process on the same tensors, taking
+turns, as a ratio; and the memory that each takes beyond its inputs, in a fresh process each.
 
     pip install --group bench        # open_clip_torch
-    python benchmarks/info_nce.py [--sizes 1024 4096] [--width 512] [--repeats 20] [--json]
+    python benchmarks/info_nce.py [--sizes 1024 8192 16384] [--width 512] [--repeats 5] [--json]
 
-The scale is learnt on both sides; value and gradients are compared first.
+The scale is learnt on both sides; value and gradients are compared first. Above 20,000 pairs only ours is run.
 """
 
 import argparse
 import json
 import math
+import multiprocessing
+import resource
 import statistics
 import sys
 from collections.abc import Callable
@@ -21,6 +24,7 @@ from torch import Tensor
 from amodal.objectives import info_nce
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+LARGEST_FOR_PEER = 20_000  # beyond it the peer's matrices take tens of gigabytes
 
 
 def peer_loss() -> Loss | None:
@@ -58,23 +62,45 @@ def check_equal(ours: Loss, peer: Loss, size: int, width: int) -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
-def measure(ours: Loss, peer: Loss | None, size: int, width: int, repeats: int) -> dict[str, float | int | None]:
-    """Median milliseconds of each, taken in turn so that a busy machine slows both; the ratio is peer / ours."""
-    if peer is not None:
-        check_equal(ours, peer, size, width)
-    ways = {"ours": ours} | ({} if peer is None else {"peer": peer})
+def extra_memory(whose: str, size: int, width: int) -> float:
+    """Gigabytes at the peak of one forward and backward pass, beyond the inputs and their gradients."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_grown, (whose, size, width))
+
+
+def _grown(whose: str, size: int, width: int) -> float:
+    loss = info_nce if whose == "ours" else peer_loss()
+    assert loss is not None
+    loss(*inputs(64, width)).backward()  # what is loaded at the first call does not count
+    given = inputs(size, width)
+    for tensor in given:
+        tensor.grad = torch.zeros_like(tensor).add_(0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    loss(*given).backward()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / (1e9 / 1024)
+
+
+def measure(peer: Loss | None, size: int, width: int, repeats: int) -> dict[str, float | int | None]:
+    """Median milliseconds and gigabytes of each; ratio: peer's time / ours."""
+    ways = {"ours": info_nce} | ({} if peer is None or size > LARGEST_FOR_PEER else {"peer": peer})
+    if peer is not None and "peer" in ways:
+        check_equal(info_nce, peer, size, width)
     times = spent({name: job(loss, size, width) for name, loss in ways.items()} for _ in range(repeats + 1))
-    median = {name: 1000 * statistics.median(seconds) for name, seconds in times.items()}
-    mine, theirs = median["ours"], median.get("peer")
-    return {"N": size, "ours_ms": mine, "peer_ms": theirs, "ratio": None if theirs is None else theirs / mine}
+    row: dict[str, float | int | None] = {"N": size, "peer_ms": None, "ratio": None}
+    for name, seconds in times.items():
+        row[f"{name}_ms"] = 1000 * statistics.median(seconds)
+        row[f"{name}_gb"] = extra_memory(name, size, width)
+    if "peer" in ways:
+        row["ratio"] = statistics.median(b / a for a, b in zip(times["ours"], times["peer"], strict=True))
+    return row
 
 
 def main() -> None:
     """Prints one line a size, or one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 4096], help="pairs in a batch")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 8192, 16384], help="pairs in a batch")
     parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -82,13 +108,15 @@ def main() -> None:
     peer = peer_loss()
     if peer is None:
         sys.stderr.write("open_clip is not installed, so only ours is timed; pip install --group bench\n")
-    rows = [measure(info_nce, peer, size, options.width, options.repeats) for size in options.sizes]
+    rows = [measure(peer, size, options.width, options.repeats) for size in options.sizes]
     if options.json:
         print(json.dumps({"width": options.width, "threads": options.threads, "rows": rows}, indent=2))
         return
     for row in rows:
-        beside = "" if row["ratio"] is None else f"   open_clip {row['peer_ms']:8.1f} ms   ratio {row['ratio']:.2f}"
-        print(f"N {row['N']:6,}  D {options.width}   ours {row['ours_ms']:8.1f} ms{beside}")
+        line = f"N {row['N']:6,}  D {options.width}   ours {row['ours_ms']:9.1f} ms {row['ours_gb']:6.2f} GB"
+        if row["ratio"] is not None:
+            line += f"   open_clip {row['peer_ms']:9.1f} ms {row['peer_gb']:6.2f} GB   ratio {row['ratio']:.2f}"
+        print(line)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 import doctest
 import math
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import amodal.objectives.infonce
 from amodal.objectives.infonce import LARGEST_SCALE, InfoNCE, info_nce, mutual_information_bound
@@ -43,6 +45,120 @@ def test_equals_the_plain_version_with_its_gradient(pair_id: list[int]) -> None:
     ours_grad = torch.autograd.grad(ours, (image, text, scale))
     other_grad = torch.autograd.grad(other, (image, text, scale))
     torch.testing.assert_close(ours_grad, other_grad)
+
+
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eleven pairs then take nine tiles, the last of them narrow."""
+    monkeypatch.setattr(amodal.objectives.infonce, "TILE", 4)
+
+
+IDS = {
+    "each its own": None,
+    "shared": [5, 1, 1, 9, 5, 5, 0, 2, 9, 7, 5],
+    "all the same": [3] * 11,
+}
+
+
+def full(image_BD: Tensor, text_BD: Tensor, scale: Tensor, ids: Tensor | None, smoothing: float = 0.0) -> Tensor:
+    """The whole matrix at once, by PyTorch's own cross entropy."""
+    pair = torch.arange(len(image_BD)) if ids is None else ids
+    match_BB = (pair[:, None] == pair).to(image_BD.dtype)
+    target_BB, score_BB = match_BB / match_BB.sum(1, keepdim=True), scale.exp() * image_BD @ text_BD.T
+    both = (F.cross_entropy(score, target_BB, label_smoothing=smoothing) for score in (score_BB, score_BB.T))
+    return sum(both, torch.zeros(())) / 2
+
+
+def leaves(dtype: torch.dtype, image: Tensor, text: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    image, text, scale = (x.detach().to(dtype).requires_grad_() for x in (image, text, scale))
+    return image, text, scale
+
+
+def off(ours: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> float:
+    """The norm of the difference over the norm of the reference."""
+    return max(((a - b).norm() / b.norm()).item() for a, b in zip(ours, other, strict=True))
+
+
+@pytest.mark.parametrize("logit_scale", [0.0, math.log(1 / 0.07), LARGEST_SCALE])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
+@pytest.mark.usefixtures("small_tiles")
+def test_tiles_give_what_the_whole_matrix_gives(ids: list[int] | None, smoothing: float, logit_scale: float) -> None:
+    image, text, _ = inputs(11)
+    scale = torch.tensor(logit_scale, dtype=torch.float64, requires_grad=True)
+    pair_id = None if ids is None else torch.tensor(ids)
+    unit = (F.normalize(image, dim=1), F.normalize(text, dim=1))
+    expected = full(*unit, scale, pair_id, smoothing)
+    expected_grad = torch.autograd.grad(expected, (image, text, scale), retain_graph=True)
+    ours = info_nce(*unit, scale, pair_id, label_smoothing=smoothing)
+    torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+    assert off(torch.autograd.grad(ours, (image, text, scale)), expected_grad) < 1e-12
+    single = leaves(torch.float32, *unit, scale)
+    loss = info_nce(*single, pair_id, label_smoothing=smoothing)
+    doubles = leaves(torch.float64, *single)
+    exact = torch.autograd.grad(full(*doubles, pair_id, smoothing), doubles)
+    assert off(torch.autograd.grad(loss, single), exact) < 1e-5
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_a_row_far_below_the_others_keeps_its_digits() -> None:
+    """At the largest scale e^logit of the lowest row and the highest have no room in one float32."""
+    image = F.normalize(torch.tensor([[1.0, 0.0]] * 6 + [[-1.0, 0.02]]), dim=1)
+    text = F.normalize(torch.tensor([[1.0, 0.1 * number] for number in range(7)]), dim=1)
+    given = leaves(torch.float32, image, text, torch.tensor(LARGEST_SCALE))
+    doubles = leaves(torch.float64, *given)
+    ours, expected = info_nce(*given), full(*doubles, None)
+    assert ours.dtype == torch.float32
+    torch.testing.assert_close(ours.double(), expected, rtol=1e-6, atol=0)
+    assert off(torch.autograd.grad(ours, given), torch.autograd.grad(expected, doubles)) < 1e-5
+
+
+def test_logits_that_no_number_holds_are_refused() -> None:
+    image = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    with pytest.raises(ValueError, match="logits reach 2981: features must be of unit length"):
+        info_nce(image, image[:1].expand(2, 2), torch.tensor(8.0))
+
+
+def test_what_is_not_a_number_stays_so() -> None:
+    for bad in (math.nan, math.inf):
+        image = torch.tensor([[1.0, 0.0], [0.0, bad]])
+        assert not info_nce(image, image, torch.tensor(1.0)).isfinite()
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that any operation gives."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, list | tuple) else [out]:
+            if isinstance(tensor, Tensor):
+                self.numel = max(self.numel, tensor.untyped_storage().size() // tensor.element_size())
+        return out
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_no_matrix_of_all_pairs_is_made(repeated: bool) -> None:
+    pairs, width = 4096, 8
+    draw = torch.Generator().manual_seed(0)
+    image, text = (F.normalize(torch.randn(pairs, width, generator=draw), dim=1).requires_grad_() for _ in range(2))
+    ids = torch.arange(pairs) // 2 if repeated else None
+    with Largest() as largest:
+        info_nce(image, text, torch.tensor(2.0, requires_grad=True), ids).backward()
+    assert pairs * width <= largest.numel <= amodal.objectives.infonce.TILE**2
+
+
+def test_half_precision_is_computed_in_float32() -> None:
+    image, text = (F.normalize(x.detach(), dim=1).bfloat16().requires_grad_() for x in inputs(11)[:2])
+    loss = info_nce(image, text, torch.tensor(2.0))
+    torch.testing.assert_close(loss, full(image.float(), text.float(), torch.tensor(2.0), None))
+    loss.backward()
+    assert image.grad is not None
+    assert image.grad.dtype == torch.bfloat16
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        again = info_nce(image.detach().float(), text.detach().float(), torch.tensor(2.0))
+    torch.testing.assert_close(again, loss.detach())
 
 
 def test_gradient_is_that_of_finite_differences() -> None:
