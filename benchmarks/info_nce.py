@@ -11,10 +11,10 @@ import argparse
 import json
 import math
 import multiprocessing
-import resource
 import statistics
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -75,9 +75,15 @@ def _grown(whose: str, size: int, width: int) -> float:
     given = inputs(size, width)
     for tensor in given:
         tensor.grad = torch.zeros_like(tensor).add_(0)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak()
     loss(*given).backward()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / (1e9 / 1024)
+    return _peak() - before
+
+
+def _peak() -> float:
+    """Gigabytes that this process has held at most, as Linux says it."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e9
 
 
 def measure(peer: Loss | None, size: int, width: int, repeats: int) -> dict[str, float | int | None]:
