@@ -48,6 +48,13 @@ def test_fewer_anchors_than_rows_still_use_every_row() -> None:
     assert torch.equal(few.weight_AE, again.weight_AE)
 
 
+def test_a_loaded_state_says_the_same() -> None:
+    head, other = solved(60), KernelRegression(9, 5, anchors=60)
+    other.load_state_dict(head.state_dict())
+    assert torch.equal(other(ROWS_NF), head(ROWS_NF))
+    assert head.state_dict().keys() == {"anchor_AF", "weight_AE", "inputs.mean", "inputs.std"}
+
+
 def test_equal_rows_do_no_harm() -> None:
     for anchors in (120, 100):
         head = solved(anchors, ROWS_NF.repeat(2, 1), TARGET_NE.repeat(2, 1))

@@ -19,6 +19,7 @@ from amodal.core.files import atomic_write
 
 START, END, PAD, UNKNOWN = "<|start|>", "<|end|>", "<|pad|>", "<|unknown|>"
 NO_CAPTIONS = "no captions to train a tokenizer on; check the caption column"
+_NORMAL = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
 
 
 class Tokenizer:
@@ -72,7 +73,7 @@ def train_bpe(texts: Iterable[str], *, vocabulary: int, context_length: int) -> 
     if not captions:
         raise DataError(NO_CAPTIONS)
     inner = tokenizers.Tokenizer(models.BPE())
-    inner.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    inner.normalizer = _NORMAL
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     inner.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -93,12 +94,11 @@ def train_words(texts: Sequence[str], pairs: Sequence[str], *, shared_by: int, c
     """
     if not texts:
         raise DataError(NO_CAPTIONS)
-    normal = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     split = pre_tokenizers.Split(tokenizers.Regex(r"\w+"), "removed", invert=True)
     used = {
         (word, pair)
         for text, pair in zip(texts, pairs, strict=True)
-        for word, _ in split.pre_tokenize_str(normal.normalize_str(_sound(text)))
+        for word, _ in split.pre_tokenize_str(_NORMAL.normalize_str(_sound(text)))
     }
     used_by = Counter(word for word, _ in used)
     special = [PAD, START, END, UNKNOWN]
@@ -106,7 +106,7 @@ def train_words(texts: Sequence[str], pairs: Sequence[str], *, shared_by: int, c
     ids = {name: number for number, name in enumerate(names)}
     inner = tokenizers.Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
     inner.add_special_tokens(special)
-    inner.normalizer, inner.pre_tokenizer = normal, split
+    inner.normalizer, inner.pre_tokenizer = _NORMAL, split
     return _framed(inner, context_length)
 
 

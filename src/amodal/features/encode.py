@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from amodal.core.progress import progress
-from amodal.data.pictures import BrokenPicture
+from amodal.data.batches import readable_pictures
 from amodal.data.rows import Row, SkipLog
 from amodal.data.tokenizers import Tokenizer
 from amodal.features.cache import FeatureCache
@@ -72,16 +72,16 @@ class Encoder:
         if known is not None:
             features_VNF, kept = known
             return (self.head_images(features_VNF) if kept else np.empty((0, 0), np.float32)), kept
+        preprocessing: ImagePreprocessing = self.model.image_tower.preprocessing
         kept, vectors = [], []
         with progress("Pictures", len(rows), "pictures") as bar:
             for start in range(0, len(rows), PICTURES_A_BATCH):
                 pixels = []
-                for number in range(start, min(start + PICTURES_A_BATCH, len(rows))):
-                    try:
-                        pixels.append(self._pixels(rows[number]))
-                        kept.append(number)
-                    except BrokenPicture as error:
-                        skipped.add(rows[number].key, str(error))
+                for place, image in readable_pictures(
+                    rows[start : start + PICTURES_A_BATCH], preprocessing.size, skipped
+                ):
+                    pixels.append(prepare_view(image, preprocessing, 0))
+                    kept.append(start + place)
                 if pixels:
                     vectors.append(self.pixels(torch.stack(pixels)))
                 bar.update(min(PICTURES_A_BATCH, len(rows) - start))
@@ -134,10 +134,6 @@ class Encoder:
     def _read(self, texts: list[str]) -> np.ndarray:
         ids, mask = self.tokenizer(texts)
         return self.model.encode_text((ids.to(self.device), mask.to(self.device))).float().cpu().numpy()
-
-    def _pixels(self, row: Row) -> Tensor:
-        preprocessing: ImagePreprocessing = self.model.image_tower.preprocessing
-        return prepare_view(row.picture.image(preprocessing.size), preprocessing, 0)
 
 
 def _in_blocks(head: Callable[[Tensor], Tensor], rows_NF: Tensor, device: torch.device) -> np.ndarray:

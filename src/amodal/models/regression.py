@@ -53,11 +53,13 @@ class KernelRegression(nn.Module):
 
     The kernel is 1 / (1 + d/2), d the mean squared difference of standardised features. Of more rows than `anchors`
     a random part become anchors and all rows decide the weights (Nystroem's method, Williams & Seeger 2000): N A^2
-    steps of arithmetic and A (F + 4 E) bytes.
+    steps of arithmetic; A (F + 4 E) bytes as stored, 4 A F more in use.
     """
 
     anchor_AF: Tensor
     weight_AE: Tensor
+    point_AF: Tensor  # the anchors in standard deviations, and their squared lengths: unpacked once, not at every call
+    square_A: Tensor
 
     def __init__(self, width: int, out: int, *, anchors: int, ridge: float = 0.1) -> None:
         super().__init__()
@@ -65,6 +67,9 @@ class KernelRegression(nn.Module):
         self.ridge = ridge
         self.register_buffer("anchor_AF", torch.zeros(anchors, width, dtype=torch.int8))
         self.register_buffer("weight_AE", torch.zeros(anchors, out))  # an anchor that is not used weighs nothing
+        self.register_buffer("point_AF", torch.zeros(anchors, width), persistent=False)
+        self.register_buffer("square_A", torch.zeros(anchors), persistent=False)
+        self.register_load_state_dict_post_hook(_unpack)
 
     def fit_inputs(self, pooled_NF: Tensor) -> None:
         """Standardises by these rows."""
@@ -78,7 +83,8 @@ class KernelRegression(nn.Module):
         self.anchor_AF.zero_()
         self.weight_AE.zero_()
         self.anchor_AF[:count] = (self._clipped(pooled_NF[chosen]) * STEPS).round().to(torch.int8)
-        kernel_AA = self._kernel(self.anchor_AF[:count] / STEPS)[:, :count]
+        _unpack(self)
+        kernel_AA = self._kernel(self.point_AF[:count])[:, :count]
         if count == rows:
             self.weight_AE[:count] = _solve(kernel_AA + self.ridge * torch.eye(count).to(kernel_AA), target_NE)
             return
@@ -98,9 +104,14 @@ class KernelRegression(nn.Module):
         return self.inputs(pooled).clamp(-LARGEST, LARGEST)
 
     def _kernel(self, x_BF: Tensor) -> Tensor:
-        anchor_AF = self.anchor_AF.to(x_BF.dtype) / STEPS
-        distance_BA = x_BF.square().sum(1, keepdim=True) + anchor_AF.square().sum(1) - 2 * x_BF @ anchor_AF.T
+        distance_BA = x_BF.square().sum(1, keepdim=True) + self.square_A - 2 * x_BF @ self.point_AF.T
         return 1 / (1 + distance_BA.clamp(min=0) / (2 * x_BF.shape[1]))
+
+
+def _unpack(head: KernelRegression, loaded: object = None) -> None:
+    """Brings what is derived from the anchors up to date, also after a state was loaded."""
+    head.point_AF.copy_(head.anchor_AF).div_(STEPS)
+    head.square_A.copy_(head.point_AF.square().sum(1))
 
 
 def _solve(positive_AA: Tensor, right_AE: Tensor) -> Tensor:

@@ -62,6 +62,7 @@ class _TiledInfoNCE(torch.autograd.Function):
     def forward(
         ctx: Any, image_BD: Tensor, text_BD: Tensor, logit_scale: Tensor, group_B: Tensor, smoothing: float
     ) -> Tensor:
+        """The loss; positives and smoothing are sums of vectors, so only the normalisers need tiles."""
         scaled_BD = image_BD * logit_scale.exp()
         row_B, column_B, shift = _sums(scaled_BD, text_BD)
         size = len(image_BD)
@@ -79,6 +80,7 @@ class _TiledInfoNCE(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients by both sides and by the logarithm of the scale."""
         scaled_BD, text_BD, logit_scale, group_B, count_G, row_B, column_B = ctx.saved_tensors
         size, smoothing = len(scaled_BD), ctx.smoothing
         by_row_B, by_column_B = (0.5 / size / total for total in (row_B, column_B))
