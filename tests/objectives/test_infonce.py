@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import amodal.objectives.infonce
+import amodal.objectives.tiles
 from amodal.objectives.infonce import LARGEST_SCALE, InfoNCE, info_nce, mutual_information_bound
 
 SCALE = math.log(10.0)
@@ -50,7 +51,7 @@ def test_equals_the_plain_version_with_its_gradient(pair_id: list[int]) -> None:
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eleven pairs then take nine tiles, the last of them narrow."""
-    monkeypatch.setattr(amodal.objectives.infonce, "TILE", 4)
+    monkeypatch.setattr(amodal.objectives.tiles, "TILE", 4)
 
 
 IDS = {
@@ -146,7 +147,7 @@ def test_no_matrix_of_all_pairs_is_made(repeated: bool) -> None:
     ids = torch.arange(pairs) // 2 if repeated else None
     with Largest() as largest:
         info_nce(image, text, torch.tensor(2.0, requires_grad=True), ids).backward()
-    assert pairs * width <= largest.numel <= amodal.objectives.infonce.TILE**2
+    assert pairs * width <= largest.numel <= amodal.objectives.tiles.TILE**2
 
 
 def test_half_precision_is_computed_in_float32() -> None:
