@@ -154,7 +154,8 @@ def test_frozen_towers_run_once(
 def test_a_trained_tower_sees_each_picture_once_an_epoch(
     tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One epoch of 24 pictures, then 12 to validate and 12 to test, for figures and report together."""
+    """A few to measure the memory of a pair, one epoch of 24 pictures, 12 to validate and 12 to test, for figures and
+    report together."""
     seen, plain = 0, TimmTower.forward
 
     def forward(self: TimmTower, pixels: torch.Tensor) -> Tokens:
@@ -164,7 +165,7 @@ def test_a_trained_tower_sees_each_picture_once_an_epoch(
 
     monkeypatch.setattr(TimmTower, "forward", forward)
     run(load_recipe(str(tiny_recipe), ["training.epochs=1"]), tmp_path / "run")
-    assert seen == 24 + 12 + 12
+    assert seen == 4 + 8 + 24 + 12 + 12
 
 
 def test_a_finished_run_keeps_no_checkpoint(tiny_run: Path) -> None:

@@ -41,6 +41,7 @@ def test_loss_is_info_nce_of_the_features() -> None:
         "loss": pytest.approx(expected.item()),
         "bound": pytest.approx(math.log(6) - expected.item(), abs=1e-6),
         "logit_scale": pytest.approx(math.log(1 / 0.07)),
+        "chance": pytest.approx(math.log(6)),
     }
     assert torch.equal(result.features["image"], image_BD)
     assert not result.features["text"].requires_grad

@@ -3,8 +3,9 @@
 B rows · L tokens · D width · C channels · H W pixels
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,6 +43,21 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.key)
+
+    def rows(self, which: slice) -> "Batch":
+        """These rows of every modality."""
+
+        def cut(value: Any) -> Any:
+            return Tokens(*(x[which] for x in value)) if isinstance(value, Tokens) else value[which]
+
+        names = ("pair_id", "key", "pixels", "ids", "ids_mask", "image", "text")
+        kept = {name: cut(value) for name in names if (value := getattr(self, name)) is not None}
+        return replace(self, present={name: mask[which] for name, mask in self.present.items()}, **kept)
+
+    def parts(self, size: int) -> Iterator["Batch"]:
+        """The batch in parts of at most `size` rows, in order."""
+        for start in range(0, len(self), size):
+            yield self.rows(slice(start, start + size))
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with every tensor on `device`."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from amodal.core.ranks import ALONE, Ranks
+from amodal.objectives.infonce import INITIAL_SCALE
 from amodal.objectives.tiles import tiles
 
 Negatives = Literal["all", "semi-hard", "hardest"]
@@ -129,10 +130,16 @@ class _AllTriplets(torch.autograd.Function):
 
 
 class TripletLoss(nn.Module):
-    """`triplet_loss` in the form of the other objectives; it learns nothing."""
+    """`triplet_loss` in the form of the other objectives; it learns nothing.
+
+    logit_scale is not part of the loss: it is what cosines are multiplied by where shares are shown.
+    """
+
+    logit_scale: Tensor
 
     def __init__(self, margin: float = 0.2, negatives: Negatives = "hardest") -> None:
         super().__init__()
+        self.register_buffer("logit_scale", torch.tensor(INITIAL_SCALE), persistent=False)
         self.margin = margin
         self.negatives: Negatives = negatives
 

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from amodal.core.errors import RecipeError
+from amodal.core.ranks import ALONE, Ranks
 from amodal.data.tokenizers import Tokenizer, load_tokenizer, train_bpe, train_words
 from amodal.features import FeatureCache, text_features, text_name
 from amodal.models import DualEncoder, KernelRegression, ProjectionHead, TrainedAndSolved, WordSpace
-from amodal.objectives import InfoNCE
+from amodal.objectives import BootstrappedInfoNCE, InfoNCE, SigmoidLoss, TripletLoss
 from amodal.recipes.schema import HeadConfig, ImageTowerConfig, ModelConfig, TaskConfig, TextTowerConfig
-from amodal.tasks import Contrastive
+from amodal.tasks import Contrastive, Queued
 from amodal.towers import (
     PACKAGED_IMAGE,
     ConSETower,
@@ -87,9 +88,22 @@ def describe_towers(config: ModelConfig, model: DualEncoder) -> dict[str, Any]:
     return {"image": image, "text": json.loads(model.text_tower.network.config.to_json_string(use_diff=False))}
 
 
-def build_task(config: TaskConfig) -> Contrastive:
-    """The task of a recipe."""
-    return Contrastive(InfoNCE(config.initial_scale))
+def build_task(config: TaskConfig, model: DualEncoder, width: int, ranks: Ranks = ALONE) -> Contrastive | Queued:
+    """The task of a recipe for a model of this width; `ranks` train it together."""
+    scale: dict[str, Any] = {} if config.initial_scale is None else {"initial_scale": config.initial_scale}
+    learned, smoothing = config.learn_scale, config.label_smoothing
+    builders: dict[str, Callable[[], nn.Module]] = {
+        "infonce": lambda: InfoNCE(**scale, learned=learned, label_smoothing=smoothing),
+        "decoupled": lambda: InfoNCE(**scale, learned=learned, decoupled=True),
+        "sigmoid": lambda: SigmoidLoss(**scale),
+        "triplet": lambda: TripletLoss(config.margin, config.negatives),
+    }
+    if config.queue:
+        objective = InfoNCE(**scale, learned=learned)
+        return Queued(model, objective, queue=config.queue, width=width, momentum=config.momentum, ranks=ranks)
+    if config.soft:
+        return Contrastive(BootstrappedInfoNCE(config.soft, **scale, learned=learned), ranks=ranks)
+    return Contrastive(builders[config.objective](), ranks=ranks)
 
 
 def _head(width: int, out: int, config: HeadConfig) -> ProjectionHead:
@@ -180,6 +194,7 @@ def _image_tower(config: ImageTowerConfig, described: Mapping[str, Any] | None, 
             pretrained=pretrained,
             options=config.options,
             known=known,
+            statistics=config.statistics,
         )
         if packaged is not None:
             tower.network.load_state_dict(

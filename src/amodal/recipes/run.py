@@ -115,12 +115,13 @@ def _run(
         started = time.monotonic()
         solve_regression(encoder, batches, recipe.training.seed)
         timings["regression"] = time.monotonic() - started
-    task = build_task(recipe.task).to(device)
-    hooks = _hooks(recipe, folder, {"model": built.model, "task": task}, validation)
+    task = build_task(recipe.task, built.model, recipe.model.width).to(device)
+    learned = {"model": built.model, "task.objective": task.objective}  # all that a finished model is used with
+    hooks = _hooks(recipe, folder, learned, validation, say)
     say(f"training {_count(built.model, trainable=True):,} of {_count(built.model):,} parameters on {device}")
     at = train(task, built.model, batches, settings(recipe.training), hooks, checkpoint=folder.last, device=device)
     timings["training"] = at.seconds
-    load_weights(folder.weights, {"model": built.model, "task": task})
+    load_weights(folder.weights, learned)
     figures = finish(recipe, folder, encoder, splits, table, timings, at)
     return Finished(folder, figures, timings)
 
@@ -198,7 +199,9 @@ def _build(recipe: Recipe, folder: RunFolder, train_split: Table, cache: Feature
     return built
 
 
-def _hooks(recipe: Recipe, folder: RunFolder, modules: dict[str, nn.Module], validation: Judged) -> Hooks:
+def _hooks(
+    recipe: Recipe, folder: RunFolder, modules: dict[str, nn.Module], validation: Judged, say: Callable[[str], None]
+) -> Hooks:
     history = History(folder.history)
     choices = min(recipe.evaluation.candidates or len(validation.rows), len(set(validation.text_groups)))
 
@@ -216,7 +219,7 @@ def _hooks(recipe: Recipe, folder: RunFolder, modules: dict[str, nn.Module], val
         history.truncate(int(row["step"]) - 1)
         history.append(row)
 
-    return Hooks(evaluate=evaluate, record=record, keep_best=lambda: save_weights(folder.weights, modules))
+    return Hooks(evaluate=evaluate, record=record, keep_best=lambda: save_weights(folder.weights, modules), say=say)
 
 
 def _count(model: torch.nn.Module, *, trainable: bool = False) -> int:

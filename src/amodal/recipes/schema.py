@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from amodal.core.errors import RecipeError
-from amodal.objectives.infonce import INITIAL_SCALE
+from amodal.objectives.triplet import Negatives
+from amodal.training.memory import Way
 
 
 class _Part(BaseModel):
@@ -40,7 +41,8 @@ class ImageTowerConfig(_Part):
     """packaged: EfficientNet-Lite by name (lite0, lite2); timm: any timm network.
 
     conse: add the ConSE vector of the classifier; views: cached views of a frozen tower (0 plain, 1 mirrored, further
-    numbers random crops); image_size 0: the network's own; style: add each stage's statistics (with conse).
+    numbers random crops); image_size 0: the network's own; style: add each stage's statistics (with conse);
+    statistics: "frozen" keeps those of a trained tower's batch norms as they came, so that no row depends on others.
     """
 
     tower: Literal["packaged", "timm"]
@@ -51,6 +53,7 @@ class ImageTowerConfig(_Part):
     trainable: bool = True
     conse: bool = False
     style: bool = False
+    statistics: Literal["batch", "frozen"] = "batch"
     views: list[int] = [0]
     options: dict[str, Any] = {}
 
@@ -107,15 +110,34 @@ class ModelConfig(_Part):
 
 
 class TaskConfig(_Part):
-    """class_pairs: the classifier's class weights with their names and definitions join the training pairs."""
+    """class_pairs: the classifier's class weights with their names and definitions join the training pairs.
+
+    objective: see `amodal.objectives`; initial_scale: logarithm of the inverse temperature at the start, by default the
+    objective's own; learn_scale, label_smoothing and soft (the share of each target that is the model's own say) are
+    for infonce, margin and negatives for triplet. queue: keys of a momentum encoder kept as further negatives;
+    momentum: how slowly that encoder follows, a step.
+    """
 
     name: Literal["contrastive"] = "contrastive"
     class_pairs: bool = False
-    initial_scale: float = Field(default=INITIAL_SCALE, description="logarithm of the inverse temperature at the start")
+    objective: Literal["infonce", "decoupled", "sigmoid", "triplet"] = "infonce"
+    initial_scale: float | None = None
+    learn_scale: bool = True
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    soft: float = Field(default=0.0, ge=0, le=1)
+    margin: float = Field(default=0.2, gt=0)
+    negatives: Negatives = "hardest"
+    queue: int = Field(default=0, ge=0)
+    momentum: float = Field(default=0.995, ge=0, lt=1)
 
 
 class TrainingConfig(_Part):
-    """See `amodal.training.Settings`. workers: processes that prepare pictures; 0 prepares them in the training one."""
+    """See `amodal.training.Settings`. workers: processes that prepare pictures; 0 prepares them in the training one.
+
+    gradients: plain in one pass, accumulated over parts (a pair then meets the negatives of its part only), cached
+    (exact, in two passes over parts); auto takes one pass if the batch fits in memory, else cached. micro_batch: pairs
+    of a part, 0 as many as fit.
+    """
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
@@ -129,6 +151,8 @@ class TrainingConfig(_Part):
     save_every: float = Field(default=60.0, ge=0)
     seed: int = 0
     workers: int = Field(default=0, ge=0)
+    gradients: Way = "auto"
+    micro_batch: int = Field(default=0, ge=0)
     augment: AugmentConfig = AugmentConfig()
 
 
@@ -161,6 +185,11 @@ def parse_recipe(values: dict[str, Any], place: str) -> Recipe:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError(f"{place}: " + "; ".join(_explain(dict(problem)) for problem in error.errors())) from error
+    _check_task(recipe.task, place)
+    if recipe.training.gradients == "plain" and recipe.training.micro_batch:
+        raise RecipeError(
+            f"{place}: training.micro_batch has no meaning with training.gradients: plain; drop one of them"
+        )
     image = recipe.model.image
     if (recipe.task.class_pairs or image.conse) and image.trainable:
         raise RecipeError(f"{place}: class pairs and ConSE need a frozen classifier; set model.image.trainable: false")
@@ -175,6 +204,25 @@ def parse_recipe(values: dict[str, Any], place: str) -> Recipe:
     if recipe.task.class_pairs and not image.conse:
         raise RecipeError(f"{place}: task.class_pairs needs model.image.conse: true")
     return recipe
+
+
+def _check_task(task: TaskConfig, place: str) -> None:
+    """Raises RecipeError for settings that the objective has no use for."""
+    plain = TaskConfig()
+    only = {
+        "label_smoothing": task.objective == "infonce" and not task.soft and not task.queue,
+        "soft": task.objective == "infonce" and not task.queue,
+        "queue": task.objective == "infonce",
+        "learn_scale": task.objective in ("infonce", "decoupled"),
+        "initial_scale": task.objective != "triplet",
+        "margin": task.objective == "triplet",
+        "negatives": task.objective == "triplet",
+        "momentum": task.queue > 0,
+    }
+    for name, has_use in only.items():
+        if getattr(task, name) != getattr(plain, name) and not has_use:
+            rest = " with a queue" if task.queue else " with soft targets" if task.soft else ""
+            raise RecipeError(f"{place}: task.{name} has no meaning for objective {task.objective}{rest}; leave it out")
 
 
 def _explain(problem: dict[str, Any]) -> str:

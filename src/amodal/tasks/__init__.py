@@ -1,5 +1,6 @@
 """One file an objective-bearing job: names the batch fields it needs and joins a model with its objectives."""
 
 from amodal.tasks.contrastive import Contrastive
+from amodal.tasks.queued import Queued
 
-__all__ = ["Contrastive"]
+__all__ = ["Contrastive", "Queued"]

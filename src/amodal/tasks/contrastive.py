@@ -1,32 +1,46 @@
-"""Contrastive alignment: a dual encoder and InfoNCE (Radford et al. 2021)."""
+"""Contrastive alignment: a dual encoder and an objective on pairs, InfoNCE by default (Radford et al. 2021)."""
+
+import math
+from typing import Any
 
 from torch import nn
 
 from amodal.core.batch import Batch, StepResult
-from amodal.models import DualEncoder
+from amodal.core.ranks import ALONE, Ranks
+from amodal.models import DualEncoder, PairFeatures
 from amodal.objectives import InfoNCE, mutual_information_bound
 
 
 class Contrastive(nn.Module):
-    """A dual encoder with InfoNCE. Needs pixels or cached image features, ids or cached text features, pair_id."""
+    """A dual encoder with an objective. Needs pixels or cached image features, ids or cached text features, pair_id.
 
-    def __init__(self, objective: InfoNCE | None = None) -> None:
+    ranks: the processes whose batches are one batch; losses and terms are then those of all of them.
+    """
+
+    def __init__(self, objective: nn.Module | None = None, *, ranks: Ranks = ALONE) -> None:
         super().__init__()
-        self.objective = objective or InfoNCE()
+        self.objective: Any = objective or InfoNCE()
+        self.ranks = ranks
 
-    def step(self, model: DualEncoder, batch: Batch) -> StepResult:
-        """Loss of one batch, with the bound on mutual information and the scale in force."""
-        features = model(batch)
-        loss = self.objective(features.image_BD, features.text_BD, batch.pair_id)
-        value = loss.item()
-        terms = {
-            "loss": value,
-            "bound": mutual_information_bound(value, len(batch)),
-            "logit_scale": self.objective.logit_scale.item(),
-        }
+    def encode(self, model: DualEncoder, batch: Batch) -> PairFeatures:
+        """What `score` is computed from, row by row: with it a batch can be encoded in parts and scored as a whole."""
+        return model(batch)
+
+    def score(self, features: PairFeatures, batch: Batch) -> StepResult:
+        """The loss of encoded pairs with the scale in force; of InfoNCE also its bound on mutual information, and as
+        `chance` what it costs to know nothing."""
+        loss = self.objective(features.image_BD, features.text_BD, batch.pair_id, ranks=self.ranks)
+        value, pairs = loss.item(), len(batch) * self.ranks.count
+        terms = {"loss": value, "logit_scale": self.objective.logit_scale.item()}
+        if isinstance(self.objective, InfoNCE):
+            terms |= {"bound": mutual_information_bound(value, pairs), "chance": math.log(pairs)}
         detached = {"image": features.image_BD.detach(), "text": features.text_BD.detach()}
         return StepResult(loss=loss, terms=terms, count=len(batch), features=detached)
 
+    def step(self, model: DualEncoder, batch: Batch) -> StepResult:
+        """The loss of one batch."""
+        return self.score(self.encode(model, batch), batch)
+
     def after_step(self, model: DualEncoder) -> None:
-        """Keeps the scale within its limits."""
+        """Keeps what the objective learns within its limits."""
         self.objective.clamp()

@@ -34,7 +34,8 @@ class TimmTower(nn.Module):
 
     name: any of `timm.list_models()`, or "hf-hub:..." / "local-dir:PATH" as timm understands them; pretrained asks
     timm for its weights, from the hub unless the name is a local folder. image_size: 0 keeps the network's own; known:
-    see `timm_network`. Raises RecipeError for an unknown name, with the nearest ones.
+    see `timm_network`. statistics: "frozen" keeps batch norms at the statistics they came with, in training, too, so
+    that no row depends on the others. Raises RecipeError for an unknown name, with the nearest ones.
     """
 
     network: Any  # timm's networks have methods that nn.Module does not declare
@@ -47,8 +48,10 @@ class TimmTower(nn.Module):
         pretrained: bool = False,
         options: Mapping[str, Any] | None = None,
         known: Mapping[str, Any] | None = None,
+        statistics: Literal["batch", "frozen"] = "batch",
     ) -> None:
         super().__init__()
+        self._statistics = statistics
         size = {"img_size": image_size} if image_size and _takes_size(name) else {}
         arguments = {"num_classes": 0, **size, **(options or {})}
         self.network = timm_network(name, pretrained=pretrained, options=arguments, known=known)
@@ -62,6 +65,14 @@ class TimmTower(nn.Module):
             probe = torch.zeros(1, 3, self.preprocessing.size, self.preprocessing.size)
             self.width: int = self.network.eval()(probe).shape[-1]
             self.network.train(was_training)
+
+    def train(self, mode: bool = True) -> "TimmTower":
+        """As every module; frozen statistics stay."""
+        super().train(mode)
+        for part in self.modules() if self._statistics == "frozen" else ():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.eval()
+        return self
 
     def extra_repr(self) -> str:
         """What the weights do not tell; `fingerprint` reads it."""

@@ -9,20 +9,30 @@ from amodal.training.checkpoints import (
     save_checkpoint,
     save_weights,
 )
+from amodal.training.gradients import Accumulated, Cached, Gradients, Task, plain, refuse_batch_statistics
 from amodal.training.loop import Hooks, Settings, Stopped, train
+from amodal.training.memory import Way, choose_gradients
 from amodal.training.optimizer import build_optimizer, parameter_groups, warmup_cosine
 
 __all__ = [
+    "Accumulated",
+    "Cached",
+    "Gradients",
     "Hooks",
     "Progressed",
     "Settings",
     "Stopped",
+    "Task",
+    "Way",
     "build_optimizer",
+    "choose_gradients",
     "learned_state",
     "load_checkpoint",
     "load_learned",
     "load_weights",
     "parameter_groups",
+    "plain",
+    "refuse_batch_statistics",
     "save_checkpoint",
     "save_weights",
     "train",

@@ -18,6 +18,8 @@ from amodal.core.errors import AmodalError
 from amodal.core.progress import progress
 from amodal.core.seeds import generator_for
 from amodal.training.checkpoints import Progressed, load_checkpoint, save_checkpoint
+from amodal.training.gradients import Gradients
+from amodal.training.memory import Way, choose_gradients
 from amodal.training.optimizer import build_optimizer, warmup_cosine
 
 
@@ -31,22 +33,11 @@ class Batches(Protocol):
         ...
 
 
-class Task(Protocol):
-    """What a batch is for; see `amodal.tasks`."""
-
-    def step(self, model: Any, batch: Batch) -> StepResult:
-        """The loss of one batch."""
-        ...
-
-    def after_step(self, model: Any) -> None:
-        """What follows the optimiser's step."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How to train. epochs, warmup (epochs), evaluate_every (epochs), patience (evaluations without gain; 0: never
-    stops early), clip (largest gradient norm), save_every (seconds between checkpoints)."""
+    stops early), clip (largest gradient norm), save_every (seconds between checkpoints); gradients, micro_batch (pairs
+    of a part; 0: what fits in memory): see `choose_gradients`."""
 
     epochs: int
     learning_rate: float
@@ -59,6 +50,8 @@ class Settings:
     save_every: float
     seed: int
     workers: int
+    gradients: Way = "auto"
+    micro_batch: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +59,13 @@ class Hooks:
     """What the loop calls with results it does not read itself.
 
     evaluate: figures of the model now, the one to maximise under "validation/score"; record: one row of history;
-    keep_best: the model just became the best.
+    keep_best: the model just became the best; say: a line for people.
     """
 
     evaluate: Callable[[], dict[str, float]]
     record: Callable[[dict[str, float]], None]
     keep_best: Callable[[], None]
+    say: Callable[[str], None] = lambda line: None
 
 
 class Stopped(AmodalError):
@@ -134,6 +128,7 @@ class _Run:
         warmup = max(1, round(settings.warmup * self.epoch_steps))
         self.schedule = warmup_cosine(optimizer, warmup=warmup, steps=self.total, done=at.step)
         self.saved = time.monotonic()
+        self.gradients: Gradients | None = None
 
     def train(self, caught: list[int]) -> None:
         """Steps until the end, early stop or a signal."""
@@ -151,8 +146,10 @@ class _Run:
         with progress("Training", self.total, "steps", self.at.step) as bar:
             for batch in steps:
                 started = time.monotonic()
+                batch = batch.to(self.device)
+                gradients = self.gradients or self._choose(batch, parameters)
                 torch.manual_seed(generator_for(self.settings.seed, "step", self.at.step).initial_seed())
-                result = gradients(task, model, batch.to(self.device))
+                result = gradients(task, model, batch)
                 norm = clip_gradients(parameters, limit)
                 stop_if_not_finite(result, norm, batch)
                 optimizer.step()
@@ -168,6 +165,13 @@ class _Run:
         self.save()
         if caught:
             raise Stopped(caught[0], self.at.step)
+
+    def _choose(self, batch: Batch, parameters: list[Tensor]) -> Gradients:
+        """The way to get gradients, chosen once, at the first batch."""
+        way, rows = self.settings.gradients, self.settings.micro_batch
+        self.gradients, why = choose_gradients(way, rows, self.task, self.model, batch, parameters)
+        self.hooks.say(why)
+        return self.gradients
 
     def save(self) -> None:
         """Writes the checkpoint."""
@@ -205,13 +209,6 @@ class _Run:
             self.at = replace(self.at, best=score, best_step=self.at.step)
             self.hooks.keep_best()
         return figures
-
-
-def gradients(task: Task, model: nn.Module, batch: Batch) -> StepResult:
-    """The loss of one batch and its gradient, in one pass."""
-    result = task.step(model, batch)
-    result.loss.backward()
-    return result
 
 
 def clip_gradients(parameters: list[Tensor], limit: float) -> float:
