@@ -13,18 +13,21 @@ from PIL import Image
 
 from amodal.core.batch import Batch
 from amodal.core.errors import DataError
-from amodal.data.batches import Captions, PairBatches, Pictures, draw_index, fewer_words
+from amodal.core.ranks import ALONE, Ranks
+from amodal.data.batches import Captions, PairBatches, Part, Pictures, draw_index, fewer_words
 from amodal.data.pictures import BrokenPicture, BytesRef
 from amodal.data.rows import Row, SkipLog
 from amodal.data.tokenizers import train_bpe
 from amodal.data.transforms import random_view, to_tensor
+from amodal.features import CachedImages, CachedTexts
 
 MEAN = STD = (0.5, 0.5, 0.5)
+ALL = slice(None)
 
 
-def numbers(rows: list[int], draw: torch.Generator) -> dict[str, torch.Tensor]:
+def numbers(rows: list[int], own: slice, draw: torch.Generator) -> dict[str, torch.Tensor]:
     """A part that tells the rows and one draw."""
-    return {"pixels": torch.tensor(rows), "ids": torch.rand(len(rows), generator=draw)}
+    return {"pixels": torch.tensor(rows[own]), "ids": torch.rand(len(rows), generator=draw)[own]}
 
 
 def made(count: int, batch_size: int, seed: int = 0, pairs: list[str] | None = None) -> PairBatches:
@@ -88,8 +91,8 @@ def test_a_step_is_the_same_whatever_was_asked_before() -> None:
 
 
 def test_draws_differ_between_steps_and_between_parts() -> None:
-    def other(rows: list[int], draw: torch.Generator) -> dict[str, torch.Tensor]:
-        return {"ids_mask": torch.rand(len(rows), generator=draw)}
+    def other(rows: list[int], own: slice, draw: torch.Generator) -> dict[str, torch.Tensor]:
+        return {"ids_mask": torch.rand(len(rows), generator=draw)[own]}
 
     batches = PairBatches(list("abcd"), list("abcd"), [numbers, other], batch_size=4, seed=0)
     first, second = batches[0], batches[1]
@@ -98,6 +101,50 @@ def test_draws_differ_between_steps_and_between_parts() -> None:
     assert second.ids is not None
     assert not torch.equal(first.ids, second.ids)
     assert not torch.equal(first.ids, first.ids_mask)
+
+
+class Rank(Ranks):
+    """One of several, without the others."""
+
+    def __init__(self, rank: int, count: int) -> None:
+        self.rank, self.count = rank, count
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_ranks_share_out_what_one_process_gives(count: int) -> None:
+    """No row twice and none left out, and each looks as it would to one process: pictures, captions, cached features."""
+    rows = picture_rows(13)
+    captions = [[f"picture {n}", f"number {n}", "some picture"] for n in range(13)]
+    tokenizer = train_bpe([text for row in captions for text in row], vocabulary=300, context_length=16)
+    keys = [row.key for row in rows]
+    view = Pictures(rows, lambda image, draw: to_tensor(random_view(image, 6, draw, jitter=0.2), MEAN, STD))
+    text = CachedTexts(torch.arange(39.0)[:, None], [range(3 * n, 3 * n + 3) for n in range(13)])
+    picture = CachedImages(torch.arange(26.0).view(2, 13, 1))
+
+    def of(rank: Ranks, *parts: Part) -> list[Batch]:
+        batches = PairBatches(keys, keys, parts, batch_size=6, seed=5, ranks=rank)
+        assert batches.steps_per_epoch == 2
+        return list(batches.steps(0, 6))
+
+    for parts in ((view, Captions(captions, tokenizer, left_out=0.5)), (picture, text)):
+        one, shares = of(ALONE, *parts), [of(Rank(rank, count), *parts) for rank in range(count)]
+        for whole, *several in zip(one, *shares, strict=True):
+            assert sum((part.key for part in several), ()) == whole.key
+            assert torch.equal(torch.cat([part.pair_id for part in several]), whole.pair_id)
+            if whole.pixels is not None and whole.ids is not None and whole.ids_mask is not None:
+                assert torch.equal(torch.cat([b.pixels for b in several if b.pixels is not None]), whole.pixels)
+                said = [row[mask].tolist() for b in several for row, mask in zip(b.ids, b.ids_mask, strict=True)]  # pyright: ignore
+                assert said == [row[mask].tolist() for row, mask in zip(whole.ids, whole.ids_mask, strict=True)]
+            else:
+                assert whole.image is not None
+                assert whole.text is not None
+                assert torch.equal(torch.cat([b.image.pooled for b in several if b.image]), whole.image.pooled)
+                assert torch.equal(torch.cat([b.text.pooled for b in several if b.text]), whole.text.pooled)
+
+
+def test_a_batch_that_does_not_divide_among_ranks_is_refused() -> None:
+    with pytest.raises(DataError, match="batch of 7 pairs does not divide among 2 processes; set training.batch_size to 6"):
+        PairBatches(list("abcdefg"), list("abcdefg"), [numbers], batch_size=7, seed=0, ranks=Rank(0, 2))
 
 
 def test_rows_of_one_pair_share_an_id() -> None:
@@ -131,7 +178,7 @@ def test_captions_are_drawn_from_their_own_row() -> None:
     draw = torch.Generator().manual_seed(0)
     seen: set[tuple[int, ...]] = set()
     for _ in range(20):
-        fields = part([1, 0], draw)
+        fields = part([1, 0], ALL, draw)
         ids, mask = fields["ids"], fields["ids_mask"]
         assert ids.shape == mask.shape
         dog, _ = tokenizer(["a blue dog"])
@@ -160,7 +207,7 @@ def test_captions_lose_words_only_when_asked() -> None:
 
     def told(left_out: float) -> list[list[list[int]]]:
         part, draw = Captions(captions, tokenizer, left_out=left_out), torch.Generator().manual_seed(0)
-        return [part([0], draw)["ids"].tolist() for _ in range(20)]
+        return [part([0], ALL, draw)["ids"].tolist() for _ in range(20)]
 
     assert all(ids == whole for ids in told(0.0))
     assert len({str(ids) for ids in told(0.8)}) > 5
@@ -175,7 +222,7 @@ def test_pictures_are_prepared_each_time_and_decoded_once() -> None:
         return to_tensor(image, MEAN, STD)
 
     part = Pictures(rows, prepare)
-    pixels = part([2, 0, 2], torch.Generator())["pixels"]
+    pixels = part([2, 0, 2], ALL, torch.Generator())["pixels"]
     assert pixels.shape == (3, 3, 9, 12)
     assert torch.equal(pixels[0], pixels[2])
     assert not torch.equal(pixels[0], pixels[1])
@@ -201,11 +248,11 @@ def test_broken_pictures_are_dropped_and_named_and_the_others_decoded_once(monke
     monkeypatch.setattr(BytesRef, "image", image)
     part, skipped = Pictures(rows, as_tensor), SkipLog()
     with pytest.raises(BrokenPicture):
-        part([1], torch.Generator())
+        part([1], ALL, torch.Generator())
     decoded.clear()
     assert part.keep_readable(skipped) == [0, 2]
     assert [entry.key for entry in skipped.entries] == ["bad.png"]
-    pixels = part([1, 0], torch.Generator())["pixels"]
+    pixels = part([1, 0], ALL, torch.Generator())["pixels"]
     assert decoded == [row.picture for row in rows]
     assert torch.equal(pixels[0], to_tensor(plain(decoded[2]), MEAN, STD))
     assert torch.equal(pixels[1], to_tensor(plain(decoded[0]), MEAN, STD))

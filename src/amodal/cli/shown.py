@@ -1,6 +1,7 @@
 """What verbs print: figures as a table on standard output, everything else on standard error."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def say(line: str) -> None:
-    """One line for the person, on standard error."""
+    """One line for the person, on standard error; of several processes the first one speaks."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     print(line, file=sys.stderr, flush=True)
 
 

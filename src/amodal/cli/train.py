@@ -26,24 +26,27 @@ def train(
     """
     from amodal.core.devices import pick_device
     from amodal.core.errors import Interrupted, UsageError
+    from amodal.core.ranks import joined
     from amodal.features import FeatureCache
     from amodal.recipes import load_recipe, run_recipe
     from amodal.recipes import resume as resume_run
     from amodal.runs import RunFolder, default_run_path
-    from amodal.training import Stopped
+    from amodal.training import LostRank, Stopped
 
     if resume is not None and (data or settings or out is not None):
         raise UsageError("--resume goes on by the recipe in the run; leave out --data, --set and --out")
-    where, cache = pick_device(device), FeatureCache()
-    path = resume
+    cache, path = FeatureCache(), resume
     try:
-        if resume is not None:
-            done = resume_run(resume, device=where, cache=cache, say=say)
-        else:
-            loaded = load_recipe(recipe, [*settings, *([f"data.source={data}"] if data else [])])
-            path = out or default_run_path(loaded.name)
-            done = run_recipe(loaded, path, device=where, cache=cache, say=say)
-    except (Stopped, Interrupted, OSError):
+        with joined(pick_device(device)) as (ranks, where):
+            if resume is not None:
+                done = resume_run(resume, device=where, cache=cache, say=say, ranks=ranks)
+            else:
+                loaded = load_recipe(recipe, [*settings, *([f"data.source={data}"] if data else [])])
+                path = out or default_run_path(loaded.name)
+                done = run_recipe(loaded, path, device=where, cache=cache, say=say, ranks=ranks)
+            if ranks.rank:
+                return
+    except (Stopped, LostRank, Interrupted, OSError):
         if path is not None and RunFolder(path).recipe.exists():
             say(f"to go on: amodal train --resume {path}")
         raise

@@ -1,5 +1,6 @@
 """Progress with rate and time left: a bar on a terminal, plain lines elsewhere, always on standard error."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ class Progress:
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
 
     def _show(self, now: float, note: str) -> None:
+        if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
+            return
         rate = (self.done - self._first) / max(now - self._started, 1e-9)
         left = (self.total - self.done) / rate if rate > 0 else float("inf")
         count = f"{self.done:,}/{self.total:,} {self.unit}"

@@ -3,6 +3,11 @@
 R ranks · B rows of one rank · N = R B rows of all
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -29,6 +34,15 @@ class Ranks:
     def wait(self) -> None:
         """Until every rank is here."""
 
+    @contextmanager
+    def first_goes_first(self) -> Iterator[None]:
+        """Inside, rank 0 is alone and the others come after it: they find the files that it made."""
+        if self.rank:
+            self.wait()
+        yield
+        if not self.rank:
+            self.wait()
+
 
 class ProcessRanks(Ranks):
     """The ranks of torch.distributed's default process group, which has been initialised."""
@@ -52,6 +66,29 @@ class ProcessRanks(Ranks):
 
 
 ALONE = Ranks()
+PATIENCE = timedelta(hours=2)  # the longest that the others wait for a rank which computes features
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
+    """The ranks that `torchrun` started, and this one's device; alone, without torchrun, `ALONE` and `device`.
+
+    NCCL joins GPUs, each rank on its own; gloo joins everything else.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE, device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    yield ProcessRanks(), device
+    dist.destroy_process_group()  # not after an error: a rank that is gone would be waited for
+
+
+def lost_a_rank(error: BaseException) -> bool:
+    """Whether an error says that another rank went away."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error) or "Connection closed by peer" in str(error)
 
 
 class _Gather(torch.autograd.Function):

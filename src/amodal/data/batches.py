@@ -13,13 +13,17 @@ from torch.utils.data import DataLoader, Dataset
 
 from amodal.core.batch import Batch
 from amodal.core.errors import DataError
+from amodal.core.ranks import ALONE, Ranks
 from amodal.core.seeds import generator_for
 from amodal.data.pictures import BrokenPicture
 from amodal.data.rows import Row, SkipLog
 from amodal.data.tokenizers import Tokenizer
 
-Part = Callable[[list[int], torch.Generator], Mapping[str, Any]]
-"""Row numbers and a generator -> the fields of `Batch` for one modality."""
+Part = Callable[[list[int], slice, torch.Generator], Mapping[str, Any]]
+"""Row numbers of a batch, which of them are wanted, and a generator -> the fields of `Batch` for one modality.
+
+Draws are made for the whole batch, so that a row looks the same whatever part of it is wanted where.
+"""
 
 MEMORY_FOR_PICTURES = 2 << 30
 
@@ -33,13 +37,14 @@ class Captions:
     def __init__(self, captions: Sequence[Sequence[str]], tokenizer: Tokenizer, *, left_out: float = 0.0) -> None:
         self._captions, self._tokenizer, self._left_out = captions, tokenizer, left_out
 
-    def __call__(self, rows: list[int], draw: torch.Generator) -> Mapping[str, Any]:
-        """The fields `ids` and `ids_mask` of these rows."""
-        texts = [self._captions[row][draw_index(len(self._captions[row]), draw)] for row in rows]
-        if self._left_out:
-            texts = [fewer_words(text, self._left_out, draw) for text in texts]
-        ids, mask = self._tokenizer(texts)
+    def __call__(self, rows: list[int], own: slice, draw: torch.Generator) -> Mapping[str, Any]:
+        """The fields `ids` and `ids_mask` of the wanted rows."""
+        ids, mask = self._tokenizer([self._text(row, draw) for row, draw in _each(rows, own, draw)])
         return {"ids": ids, "ids_mask": mask}
+
+    def _text(self, row: int, draw: torch.Generator) -> str:
+        text = self._captions[row][draw_index(len(self._captions[row]), draw)]
+        return fewer_words(text, self._left_out, draw) if self._left_out else text
 
 
 class Pictures:
@@ -58,9 +63,10 @@ class Pictures:
         self._decoded: dict[int, Image.Image] = {}
         self._room = MEMORY_FOR_PICTURES
 
-    def __call__(self, rows: list[int], draw: torch.Generator) -> Mapping[str, Any]:
-        """The field `pixels` of these rows."""
-        return {"pixels": torch.stack([self._prepare(self.image(row), draw) for row in rows])}
+    def __call__(self, rows: list[int], own: slice, draw: torch.Generator) -> Mapping[str, Any]:
+        """The field `pixels` of the wanted rows."""
+        pixels = [self._prepare(self.image(row), draw) for row, draw in _each(rows, own, draw)]
+        return {"pixels": torch.stack(pixels)}
 
     def __getstate__(self) -> dict[str, Any]:
         """For worker processes, without the decoded pictures: each decodes its own, or memory would hold all twice."""
@@ -105,11 +111,19 @@ class PairBatches(Dataset[Batch]):
     """Shuffled batches of pairs, epoch after epoch; the last incomplete batch of an epoch is dropped.
 
     keys, pairs: one a row; parts: an image part and a text part. A set smaller than one batch gives one batch of all
-    its rows. Raises DataError for fewer than two rows.
+    its rows. ranks: each gives its share of every batch, so that all together give what one process would.
+    Raises DataError for fewer than two rows, and for a batch that does not divide among the ranks.
     """
 
     def __init__(
-        self, keys: Sequence[str], pairs: Sequence[str], parts: Sequence[Part], *, batch_size: int, seed: int
+        self,
+        keys: Sequence[str],
+        pairs: Sequence[str],
+        parts: Sequence[Part],
+        *,
+        batch_size: int,
+        seed: int,
+        ranks: Ranks = ALONE,
     ) -> None:
         if len(keys) < 2:
             raise DataError(f"contrastive training needs at least two pairs; this set has {len(keys)}")
@@ -118,19 +132,27 @@ class PairBatches(Dataset[Batch]):
         self._pair_id = torch.tensor([number[pair] for pair in pairs])
         self.batch_size = min(batch_size, len(keys))
         self.steps_per_epoch = len(keys) // self.batch_size
+        share, left = divmod(self.batch_size, ranks.count)
+        if left:
+            raise DataError(
+                f"a batch of {self.batch_size} pairs does not divide among {ranks.count} processes; "
+                f"set training.batch_size to {share * ranks.count or ranks.count}"
+            )
+        self._own = slice(ranks.rank * share, (ranks.rank + 1) * share)
 
     def __len__(self) -> int:
         """Endless in principle: steps are numbered through all epochs."""
         return self.steps_per_epoch << 24
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of one step, counted from the first step of the first epoch."""
+        """This rank's share of the batch of one step, counted from the first step of the first epoch."""
         epoch, place = divmod(step, self.steps_per_epoch)
         order = torch.randperm(len(self._keys), generator=generator_for(self._seed, "order", epoch))
         rows: list[int] = order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
         fields: dict[str, Any] = {}
         for name, part in enumerate(self.parts):
-            fields.update(part(rows, generator_for(self._seed, "draw", step, name)))
+            fields.update(part(rows, self._own, generator_for(self._seed, "draw", step, name)))
+        rows = rows[self._own]
         return Batch(pair_id=self._pair_id[rows], key=tuple(self._keys[row] for row in rows), **fields)
 
     def steps(self, first: int, last: int, *, workers: int = 0) -> Iterator[Batch]:
@@ -146,6 +168,13 @@ class PairBatches(Dataset[Batch]):
             multiprocessing_context="spawn",
             worker_init_fn=_leave_interrupts,
         )
+
+
+def _each(rows: list[int], own: slice, draw: torch.Generator) -> Iterator[tuple[int, torch.Generator]]:
+    """Each wanted row with a generator of its own."""
+    seeds = torch.randint(1 << 62, (len(rows),), generator=draw)
+    for row, seed in zip(rows[own], seeds[own].tolist(), strict=True):
+        yield row, torch.Generator().manual_seed(seed)
 
 
 def draw_index(count: int, draw: torch.Generator) -> int:

@@ -19,10 +19,10 @@ class CachedImages:
     def __init__(self, features_VNF: Tensor) -> None:
         self.features_VNF = features_VNF
 
-    def __call__(self, rows: list[int], draw: torch.Generator) -> Mapping[str, Any]:
-        """The field `image` of these rows."""
+    def __call__(self, rows: list[int], own: slice, draw: torch.Generator) -> Mapping[str, Any]:
+        """The field `image` of the wanted rows."""
         view = torch.randint(len(self.features_VNF), (len(rows),), generator=draw)
-        return {"image": pooled_tokens(self.features_VNF[view, rows])}
+        return {"image": pooled_tokens(self.features_VNF[view[own], rows[own]])}
 
 
 class CachedTexts:
@@ -37,10 +37,10 @@ class CachedTexts:
         longest = int(self._count.max())
         self._captions = torch.tensor([[*row, *[row[0]] * (longest - len(row))] for row in captions])
 
-    def __call__(self, rows: list[int], draw: torch.Generator) -> Mapping[str, Any]:
-        """The field `text` of these rows."""
+    def __call__(self, rows: list[int], own: slice, draw: torch.Generator) -> Mapping[str, Any]:
+        """The field `text` of the wanted rows."""
         which = (torch.rand(len(rows), generator=draw) * self._count[rows]).long()
-        return {"text": pooled_tokens(self.features_MF[self._captions[rows, which]])}
+        return {"text": pooled_tokens(self.features_MF[self._captions[rows[own], which[own]]])}
 
     def mean_of_captions(self, vector_ME: Tensor) -> Tensor:
         """The mean over each row's captions of what is given for every caption. -> (N, E)"""

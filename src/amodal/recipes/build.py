@@ -88,8 +88,11 @@ def describe_towers(config: ModelConfig, model: DualEncoder) -> dict[str, Any]:
     return {"image": image, "text": json.loads(model.text_tower.network.config.to_json_string(use_diff=False))}
 
 
-def build_task(config: TaskConfig, model: DualEncoder, width: int, ranks: Ranks = ALONE) -> Contrastive | Queued:
-    """The task of a recipe for a model of this width; `ranks` train it together."""
+def build_task(
+    config: TaskConfig, model: DualEncoder, width: int, *, ranks: Ranks = ALONE, precision: torch.dtype = torch.float32
+) -> Contrastive | Queued:
+    """The task of a recipe for a model of this width; see `Contrastive`."""
+    together: dict[str, Any] = {"ranks": ranks, "precision": precision}
     scale: dict[str, Any] = {} if config.initial_scale is None else {"initial_scale": config.initial_scale}
     learned, smoothing = config.learn_scale, config.label_smoothing
     builders: dict[str, Callable[[], nn.Module]] = {
@@ -100,10 +103,10 @@ def build_task(config: TaskConfig, model: DualEncoder, width: int, ranks: Ranks 
     }
     if config.queue:
         objective = InfoNCE(**scale, learned=learned)
-        return Queued(model, objective, queue=config.queue, width=width, momentum=config.momentum, ranks=ranks)
+        return Queued(model, objective, queue=config.queue, width=width, momentum=config.momentum, **together)
     if config.soft:
-        return Contrastive(BootstrappedInfoNCE(config.soft, **scale, learned=learned), ranks=ranks)
-    return Contrastive(builders[config.objective](), ranks=ranks)
+        return Contrastive(BootstrappedInfoNCE(config.soft, **scale, learned=learned), **together)
+    return Contrastive(builders[config.objective](), **together)
 
 
 def _head(width: int, out: int, config: HeadConfig) -> ProjectionHead:

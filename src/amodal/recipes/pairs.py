@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from amodal.core.errors import DataError
+from amodal.core.ranks import ALONE, Ranks
 from amodal.core.seeds import generator_for
 from amodal.data.batches import Captions, PairBatches, Part, Pictures, readable_pictures
 from amodal.data.rows import Row, SkipLog, Table
@@ -80,8 +81,9 @@ def judged_pairs(encoder: Encoder, table: Table, captions: str) -> Judged:
     )
 
 
-def training_batches(recipe: Recipe, encoder: Encoder, table: Table) -> PairBatches:
-    """The batches of the training split; also measures the inputs of heads over frozen towers."""
+def training_batches(recipe: Recipe, encoder: Encoder, table: Table, ranks: Ranks = ALONE) -> PairBatches:
+    """The batches of the training split, this rank's share of each; also measures the inputs of heads over frozen
+    towers."""
     known = encoder.tower_images(table.rows, table.skipped)
     rows, pairs = table.rows, [row.pair for row in table.rows]
     if known is not None:
@@ -107,7 +109,8 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table) -> PairBatc
         captions = [captions[number] for number in keep]
     training = recipe.training
     text_part = _texts(encoder, captions, training.augment.words)
-    return PairBatches(keys, pairs, [image_part, text_part], batch_size=training.batch_size, seed=training.seed)
+    parts = [image_part, text_part]
+    return PairBatches(keys, pairs, parts, batch_size=training.batch_size, seed=training.seed, ranks=ranks)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from amodal.core.errors import RunError
+from amodal.core.ranks import ALONE, Ranks
 from amodal.data.bundled import ATTRIBUTION
 from amodal.data.rows import Table
 from amodal.data.sources import BUNDLED, absolute_source, open_table
@@ -26,7 +27,7 @@ from amodal.recipes.schema import Recipe, TrainingConfig
 from amodal.runs import Examples, History, RunCard, RunFolder, current_versions, write_report
 from amodal.runs.folder import write_json
 from amodal.towers import fingerprint
-from amodal.training import Hooks, Progressed, Settings, load_weights, save_weights, train
+from amodal.training import Hooks, Progressed, Settings, load_weights, save_weights, sharded, train
 
 WATCHED = ("image_to_text/R@1", "image_to_text/R@5", "text_to_image/R@1", "text_to_image/R@5")
 
@@ -41,27 +42,42 @@ class Finished:
 
 
 def run_recipe(
-    recipe: Recipe, out: Path, *, device: torch.device, cache: FeatureCache, say: Callable[[str], None]
+    recipe: Recipe,
+    out: Path,
+    *,
+    device: torch.device,
+    cache: FeatureCache,
+    say: Callable[[str], None],
+    ranks: Ranks = ALONE,
 ) -> Finished:
     """Runs a whole recipe into the folder `out`, or goes on with what stopped there before.
 
-    The run keeps the absolute path of its data. say: called with one line for each thing a person wants to know.
-    Raises AmodalError.
+    The run keeps the absolute path of its data. say: called with one line for each thing a person wants to know;
+    ranks: the processes that run it together, each calling this; rank 0 writes. Raises AmodalError.
     """
     source = recipe.data.model_copy(update={"source": absolute_source(recipe.data.source)})
     recipe = recipe.model_copy(update={"data": source})
     data = _read(recipe)  # before the folder: a mistyped path leaves nothing behind
-    folder = RunFolder.create(out, overwrite=RunFolder(out).is_unbegun)
-    if folder.recipe.exists() and load_recipe(str(folder.recipe)) != recipe:
-        raise RunError(
-            f"{out} holds a stopped run of another recipe; go on with it: amodal train --resume {out}, "
-            "or give another folder (--out)"
-        )
-    write_recipe(recipe, folder.recipe)
-    return _run(recipe, folder, data, device=device, cache=cache, say=say)
+    with ranks.first_goes_first():
+        folder = RunFolder(out) if ranks.rank else RunFolder.create(out, overwrite=RunFolder(out).is_unbegun)
+        if folder.recipe.exists() and load_recipe(str(folder.recipe)) != recipe:
+            raise RunError(
+                f"{out} holds a stopped run of another recipe; go on with it: amodal train --resume {out}, "
+                "or give another folder (--out)"
+            )
+        if ranks.rank == 0:
+            write_recipe(recipe, folder.recipe)
+    return _run(recipe, folder, data, device=device, cache=cache, say=say, ranks=ranks)
 
 
-def resume(path: Path, *, device: torch.device, cache: FeatureCache, say: Callable[[str], None]) -> Finished:
+def resume(
+    path: Path,
+    *,
+    device: torch.device,
+    cache: FeatureCache,
+    say: Callable[[str], None],
+    ranks: Ranks = ALONE,
+) -> Finished:
     """Goes on with a stopped run, by the recipe in its folder. Raises RunError when it has finished already."""
     folder = RunFolder.open(path)
     if folder.is_finished:
@@ -69,7 +85,7 @@ def resume(path: Path, *, device: torch.device, cache: FeatureCache, say: Callab
     if not folder.recipe.exists():
         raise RunError(f"{path} stopped before it began; give the command that began it once more")
     recipe = load_recipe(str(folder.recipe))
-    return _run(recipe, folder, _read(recipe), device=device, cache=cache, say=say)
+    return _run(recipe, folder, _read(recipe), device=device, cache=cache, say=say, ranks=ranks)
 
 
 @dataclass(frozen=True)
@@ -99,28 +115,42 @@ def _run(
     device: torch.device,
     cache: FeatureCache,
     say: Callable[[str], None],
+    ranks: Ranks,
 ) -> Finished:
-    folder.sweep()
     table, splits, timings = data.table, data.splits, {"reading the data": data.seconds}
     say(f"{table.name}: " + ", ".join(f"{len(part):,} {name}" for name, part in splits.items()) + " pictures")
-    torch.manual_seed(recipe.training.seed)
-    built = _build(recipe, folder, splits["train"], cache)
-    model = built.model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stubs leave it out
-    encoder = Encoder(model, built.tokenizer, cache, device, tuple(recipe.model.image.views))
     started = time.monotonic()
-    batches = training_batches(recipe, encoder, splits["train"])
-    validation = judged_pairs(encoder, splits["validation"], recipe.evaluation.captions)
+    with ranks.first_goes_first():  # the others find its tokenizer and its features
+        if ranks.rank == 0:
+            folder.sweep()
+        torch.manual_seed(recipe.training.seed)
+        built = _build(recipe, folder, splits["train"], cache)
+        model = built.model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stubs leave it out
+        encoder = Encoder(model, built.tokenizer, cache, device, tuple(recipe.model.image.views))
+        batches = training_batches(recipe, encoder, splits["train"], ranks)
+        validation = judged_pairs(encoder, splits["validation"], recipe.evaluation.captions)
     timings["features"] = time.monotonic() - started
     if recipe.model.anchors:
         started = time.monotonic()
         solve_regression(encoder, batches, recipe.training.seed)
         timings["regression"] = time.monotonic() - started
-    task = build_task(recipe.task, built.model, recipe.model.width).to(device)
-    learned = {"model": built.model, "task.objective": task.objective}  # all that a finished model is used with
-    hooks = _hooks(recipe, folder, learned, validation, say)
-    say(f"training {_count(built.model, trainable=True):,} of {_count(built.model):,} parameters on {device}")
-    at = train(task, built.model, batches, settings(recipe.training), hooks, checkpoint=folder.last, device=device)
+    precision = torch.bfloat16 if recipe.training.precision == "bfloat16" else torch.float32
+    task = build_task(recipe.task, model, recipe.model.width, ranks=ranks, precision=precision).to(device)
+    if recipe.training.shard and ranks.count > 1:
+        sharded(model)
+    learned = {"model": model, "task.objective": task.objective}  # all that a finished model is used with
+    hooks = _hooks(recipe, folder, learned, validation, say, ranks)
+    together = f", {ranks.count} processes" if ranks.count > 1 else ""
+    say(f"training {_count(model, trainable=True):,} of {_count(model):,} parameters on {device}{together}")
+    at = train(task, model, batches, settings(recipe.training), hooks, checkpoint=folder.last, device=device)
     timings["training"] = at.seconds
+    ranks.wait()  # for the best weights
+    if ranks.rank:
+        return Finished(folder, {}, timings)
+    if recipe.training.shard and ranks.count > 1:  # from here on rank 0 is alone
+        built = _build(recipe, folder, splits["train"], cache)
+        learned["model"] = built.model.to(device)
+        encoder = Encoder(built.model, built.tokenizer, cache, device, tuple(recipe.model.image.views))
     load_weights(folder.weights, learned)
     figures = finish(recipe, folder, encoder, splits, table, timings, at)
     return Finished(folder, figures, timings)
@@ -128,7 +158,7 @@ def _run(
 
 def settings(training: TrainingConfig) -> Settings:
     """What the loop needs of a recipe's training part."""
-    taken = training.model_dump(exclude={"batch_size", "augment"})
+    taken = training.model_dump(exclude={"batch_size", "augment", "precision", "shard"})
     return Settings(**taken)
 
 
@@ -200,8 +230,14 @@ def _build(recipe: Recipe, folder: RunFolder, train_split: Table, cache: Feature
 
 
 def _hooks(
-    recipe: Recipe, folder: RunFolder, modules: dict[str, nn.Module], validation: Judged, say: Callable[[str], None]
+    recipe: Recipe,
+    folder: RunFolder,
+    modules: dict[str, nn.Module],
+    validation: Judged,
+    say: Callable[[str], None],
+    ranks: Ranks,
 ) -> Hooks:
+    """All ranks evaluate, rank 0 writes."""
     history = History(folder.history)
     choices = min(recipe.evaluation.candidates or len(validation.rows), len(set(validation.text_groups)))
 
@@ -216,10 +252,14 @@ def _hooks(
         return {**found, **chance, "validation/score": float(np.mean(list(found.values())))}
 
     def record(row: dict[str, float]) -> None:
-        history.truncate(int(row["step"]) - 1)
-        history.append(row)
+        if ranks.rank == 0:
+            history.truncate(int(row["step"]) - 1)
+            history.append(row)
 
-    return Hooks(evaluate=evaluate, record=record, keep_best=lambda: save_weights(folder.weights, modules), say=say)
+    def keep_best() -> None:
+        save_weights(folder.weights, modules, write=ranks.rank == 0)
+
+    return Hooks(evaluate=evaluate, record=record, keep_best=keep_best, say=say)
 
 
 def _count(model: torch.nn.Module, *, trainable: bool = False) -> int:

@@ -136,7 +136,8 @@ class TrainingConfig(_Part):
 
     gradients: plain in one pass, accumulated over parts (a pair then meets the negatives of its part only), cached
     (exact, in two passes over parts); auto takes one pass if the batch fits in memory, else cached. micro_batch: pairs
-    of a part, 0 as many as fit.
+    of a part, 0 as many as fit. precision: of the towers' and heads' arithmetic; bfloat16 pays on GPUs. shard: split
+    weights, gradients and optimiser state over the processes of torchrun (FSDP2) in place of a copy in each (DDP).
     """
 
     epochs: int = Field(ge=1)
@@ -153,6 +154,8 @@ class TrainingConfig(_Part):
     workers: int = Field(default=0, ge=0)
     gradients: Way = "auto"
     micro_batch: int = Field(default=0, ge=0)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    shard: bool = False
     augment: AugmentConfig = AugmentConfig()
 
 
@@ -190,6 +193,8 @@ def parse_recipe(values: dict[str, Any], place: str) -> Recipe:
         raise RecipeError(
             f"{place}: training.micro_batch has no meaning with training.gradients: plain; drop one of them"
         )
+    if recipe.training.shard and (recipe.task.queue or recipe.model.anchors):
+        raise RecipeError(f"{place}: training.shard goes with neither task.queue nor model.anchors; set it to false")
     image = recipe.model.image
     if (recipe.task.class_pairs or image.conse) and image.trainable:
         raise RecipeError(f"{place}: class pairs and ConSE need a frozen classifier; set model.image.trainable: false")

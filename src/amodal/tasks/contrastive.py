@@ -1,8 +1,10 @@
 """Contrastive alignment: a dual encoder and an objective on pairs, InfoNCE by default (Radford et al. 2021)."""
 
 import math
+from contextlib import AbstractContextManager
 from typing import Any
 
+import torch
 from torch import nn
 
 from amodal.core.batch import Batch, StepResult
@@ -14,17 +16,25 @@ from amodal.objectives import InfoNCE, mutual_information_bound
 class Contrastive(nn.Module):
     """A dual encoder with an objective. Needs pixels or cached image features, ids or cached text features, pair_id.
 
-    ranks: the processes whose batches are one batch; losses and terms are then those of all of them.
+    ranks: the processes whose batches are one batch; losses and terms are then those of all of them. precision: what
+    the model computes in (torch.autocast), by default what it is stored in; the objective takes float32 at least.
     """
 
-    def __init__(self, objective: nn.Module | None = None, *, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self,
+        objective: nn.Module | None = None,
+        *,
+        ranks: Ranks = ALONE,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
         self.objective: Any = objective or InfoNCE()
-        self.ranks = ranks
+        self.ranks, self.precision = ranks, precision
 
     def encode(self, model: DualEncoder, batch: Batch) -> PairFeatures:
         """What `score` is computed from, row by row: with it a batch can be encoded in parts and scored as a whole."""
-        return model(batch)
+        with mixed(batch, self.precision):
+            return model(batch)
 
     def score(self, features: PairFeatures, batch: Batch) -> StepResult:
         """The loss of encoded pairs with the scale in force; of InfoNCE also its bound on mutual information, and as
@@ -44,3 +54,8 @@ class Contrastive(nn.Module):
     def after_step(self, model: DualEncoder) -> None:
         """Keeps what the objective learns within its limits."""
         self.objective.clamp()
+
+
+def mixed(batch: Batch, precision: torch.dtype) -> AbstractContextManager:
+    """Inside, a model computes in half precision where that is safe; nothing changes for float32."""
+    return torch.autocast(batch.pair_id.device.type, precision, enabled=precision != torch.float32)

@@ -5,7 +5,7 @@ B pairs · D width · Q length of the queue
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from amodal.core.ranks import ALONE, Ranks
 from amodal.models import DualEncoder, PairFeatures
 from amodal.objectives import InfoNCE
 from amodal.objectives.queue import key_info_nce
+from amodal.tasks.contrastive import mixed
 
 
 class QueuedFeatures(NamedTuple):
@@ -30,7 +31,8 @@ class QueuedFeatures(NamedTuple):
 class Queued(nn.Module):
     """Each picture names its text among the keys of the batch and the last `queue` keys, and each text its picture.
 
-    momentum: how slowly the copy follows the model, a step; ranks: as in `Contrastive`, the queue holds keys of all.
+    momentum: how slowly the copy follows the model, a step; ranks, precision: as in `Contrastive`; the queue holds the
+    keys of all ranks.
     """
 
     image_QD: Tensor
@@ -39,10 +41,19 @@ class Queued(nn.Module):
     place: Tensor
 
     def __init__(
-        self, model: DualEncoder, objective: InfoNCE, *, queue: int, width: int, momentum: float, ranks: Ranks = ALONE
+        self,
+        model: DualEncoder,
+        objective: InfoNCE,
+        *,
+        queue: int,
+        width: int,
+        momentum: float,
+        ranks: Ranks = ALONE,
+        precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        self.objective, self.queue, self.momentum, self.ranks = objective, queue, momentum, ranks
+        self.objective, self.queue, self.momentum = objective, queue, momentum
+        self.ranks, self.precision = ranks, precision
         device = objective.logit_scale.device
         for name in ("image_QD", "text_QD"):
             self.register_buffer(name, torch.zeros(queue, width, device=device))
@@ -54,10 +65,12 @@ class Queued(nn.Module):
 
     def encode(self, model: DualEncoder, batch: Batch) -> QueuedFeatures:
         """What `score` is computed from, row by row."""
-        with torch.no_grad():
-            copy = {name: getattr(self, _flat(name)) for name, _ in _followed(model)}
-            keys: PairFeatures = functional_call(model, copy, (batch,))
-        own = model(batch)
+        inner: Any = getattr(model, "module", model)  # without what exchanges gradients
+        with mixed(batch, self.precision):
+            with torch.no_grad():
+                copy = {name: getattr(self, _flat(name)) for name, _ in _followed(inner)}
+                keys: PairFeatures = functional_call(inner, copy, (batch,))
+            own = model(batch)
         return QueuedFeatures(own.image_BD, own.text_BD, keys.image_BD, keys.text_BD)
 
     def score(self, features: QueuedFeatures, batch: Batch) -> StepResult:

@@ -10,15 +10,17 @@ from amodal.training.checkpoints import (
     save_weights,
 )
 from amodal.training.gradients import Accumulated, Cached, Gradients, Task, plain, refuse_batch_statistics
-from amodal.training.loop import Hooks, Settings, Stopped, train
+from amodal.training.loop import Hooks, LostRank, Settings, Stopped, train
 from amodal.training.memory import Way, choose_gradients
 from amodal.training.optimizer import build_optimizer, parameter_groups, warmup_cosine
+from amodal.training.parallel import sharded
 
 __all__ = [
     "Accumulated",
     "Cached",
     "Gradients",
     "Hooks",
+    "LostRank",
     "Progressed",
     "Settings",
     "Stopped",
@@ -35,6 +37,7 @@ __all__ = [
     "refuse_batch_statistics",
     "save_checkpoint",
     "save_weights",
+    "sharded",
     "train",
     "warmup_cosine",
 ]

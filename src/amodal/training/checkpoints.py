@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from amodal.core.errors import RunError
 from amodal.core.files import atomic_path
+from amodal.training.parallel import like, whole
 
 
 @dataclass
@@ -30,10 +31,12 @@ class Progressed:
 
 
 def save_checkpoint(
-    path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, at: Progressed
+    path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, at: Progressed, *, write: bool = True
 ) -> None:
     """Writes the state of `modules` (name -> module), of the optimiser and `at`, atomically.
 
+    write: one of several ranks does; all call, because what is sharded is put together first, and is stored whole: any
+    number of ranks can go on with it.
     Only what training changes is kept: parameters that are frozen come back from where they came.
     """
     tensors = _named_state(modules)
@@ -46,7 +49,7 @@ def save_checkpoint(
             else:
                 scalars[name] = value
     header = {"state": json.dumps(asdict(at)), "scalars": json.dumps(scalars)}
-    _save(tensors, path, header)
+    _save(tensors, path, header, write)
 
 
 def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> Progressed:
@@ -65,11 +68,13 @@ def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.
         )
     _put_back(modules, tensors, path)
     states: dict[int, dict[str, Any]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     values = {**tensors, **json.loads(header["scalars"])}
     for key, value in values.items():
         if key.startswith("optimizer."):
             _, number, field_name = key.split(".", 2)
-            states.setdefault(int(number), {})[field_name] = value
+            part = like(value, parameters[int(number)]) if isinstance(value, Tensor) else value
+            states.setdefault(int(number), {})[field_name] = part
     optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     return Progressed(**json.loads(header["state"]))
 
@@ -92,12 +97,15 @@ def load_learned(module: nn.Module, tensors: dict[str, Tensor], place: str) -> N
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
             raise RunError(f"{place}: {name} is {tuple(tensor.shape)}, the model has {tuple(expected[name].shape)}")
-    module.load_state_dict(tensors, strict=False)
+    module.load_state_dict({name: like(tensor, expected[name]) for name, tensor in tensors.items()}, strict=False)
 
 
-def save_weights(path: Path, modules: dict[str, nn.Module]) -> None:
-    """Writes the `learned_state` of `modules` (name -> module) as one plain safetensors file, atomically."""
-    _save(_named_state(modules), path, {"format": "pt"})
+def save_weights(path: Path, modules: dict[str, nn.Module], *, write: bool = True) -> None:
+    """Writes the `learned_state` of `modules` (name -> module) as one plain safetensors file, atomically.
+
+    write: as in `save_checkpoint`.
+    """
+    _save(_named_state(modules), path, {"format": "pt"}, write)
 
 
 def load_weights(path: Path, modules: dict[str, nn.Module]) -> None:
@@ -113,8 +121,11 @@ def _named_state(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
     return {f"{name}.{key}": value for name, module in modules.items() for key, value in learned_state(module).items()}
 
 
-def _save(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> None:
-    stored = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+def _save(tensors: dict[str, Tensor], path: Path, header: dict[str, str], write: bool) -> None:
+    together = {name: whole(tensor.detach()) for name, tensor in tensors.items()}
+    if not write:
+        return
+    stored = {name: tensor.cpu().contiguous().clone() for name, tensor in together.items()}
     try:
         with atomic_path(path) as temporary:
             save_file(stored, temporary, header)

@@ -10,10 +10,18 @@ from torch import Tensor, nn
 
 from amodal.core.batch import Batch, StepResult
 from amodal.core.errors import RecipeError
+from amodal.core.ranks import Ranks
+from amodal.training.parallel import alone
 
 
 class Task(Protocol):
-    """What a batch is for; see `amodal.tasks`. `step` is `score` of `encode`."""
+    """What a batch is for; see `amodal.tasks`. `step` is `score` of `encode`.
+
+    ranks: the processes that train together. Each gets the loss of all and its own share of the gradient, and since
+    what exchanges gradients takes their mean, each sends its share times their number.
+    """
+
+    ranks: Ranks
 
     def encode(self, model: Any, batch: Batch) -> Any:
         """A named tuple of tensors, row by row: a part of the batch gives the same rows as the whole of it."""
@@ -43,7 +51,7 @@ class Gradients(Protocol):
 def plain(task: Task, model: nn.Module, batch: Batch) -> StepResult:
     """In one pass."""
     result = task.step(model, batch)
-    result.loss.backward()
+    (result.loss * task.ranks.count).backward()
     return result
 
 
@@ -57,10 +65,11 @@ class Accumulated:
     rows: int
 
     def __call__(self, task: Task, model: nn.Module, batch: Batch) -> StepResult:
-        results = []
-        for part in batch.parts(self.rows):
-            result = task.step(model, part)
-            (result.loss * (len(part) / len(batch))).backward()
+        results, parts = [], list(batch.parts(self.rows))
+        for number, part in enumerate(parts, 1):
+            with alone(model, last=number == len(parts)):
+                result = task.step(model, part)
+                (result.loss * (task.ranks.count * len(part) / len(batch))).backward()
             results.append(result)
         return _joined(results, len(batch))
 
@@ -86,14 +95,14 @@ class Cached:
                 pieces.append(task.encode(model, part))
         leaves = [torch.cat(same).requires_grad_() for same in zip(*pieces, strict=True)]
         result = task.score(type(pieces[0])(*leaves), batch)
-        result.loss.backward()
+        (result.loss * task.ranks.count).backward()
         wanted = [[None] * len(parts) if x.grad is None else x.grad.split(self.rows) for x in leaves]
-        for part, state, grads in zip(parts, states, zip(*wanted, strict=True), strict=True):
-            with torch.random.fork_rng(devices):
+        for number, (part, state, *grads) in enumerate(zip(parts, states, *wanted, strict=True), 1):
+            with torch.random.fork_rng(devices), alone(model, last=number == len(parts)):
                 _set_random_state(state, devices)
                 features = task.encode(model, part)
-            sent = [(x, grad) for x, grad in zip(features, grads, strict=True) if grad is not None and x.requires_grad]
-            torch.autograd.backward([x for x, _ in sent], [grad for _, grad in sent])
+                sent = [(x, grad) for x, grad in zip(features, grads, strict=True) if grad is not None]
+                torch.autograd.backward([x for x, _ in sent], [grad for _, grad in sent])
         return result
 
 

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from amodal.core.batch import Batch, StepResult
 from amodal.core.errors import AmodalError
 from amodal.core.progress import progress
+from amodal.core.ranks import Ranks, lost_a_rank
 from amodal.core.seeds import generator_for
 from amodal.training.checkpoints import Progressed, load_checkpoint, save_checkpoint
 from amodal.training.gradients import Gradients
 from amodal.training.memory import Way, choose_gradients
 from amodal.training.optimizer import build_optimizer, warmup_cosine
+from amodal.training.parallel import join_gradients, replicated, whole
 
 
 class Batches(Protocol):
@@ -76,6 +78,17 @@ class Stopped(AmodalError):
         self.signal_number = signal_number
 
 
+class LostRank(AmodalError):
+    """Another process of a training went away, and this one stopped."""
+
+    def __init__(self, saved: int, error: BaseException) -> None:
+        reason = str(error).splitlines()[0]
+        super().__init__(
+            f"another process of this training is gone ({reason}); the last saved state is that of step {saved}. Go on "
+            "with any number of processes: torchrun --nproc-per-node N -m amodal train --resume RUN"
+        )
+
+
 def train(
     task: nn.Module,
     model: nn.Module,
@@ -88,7 +101,9 @@ def train(
 ) -> Progressed:
     """Trains to the end, or goes on from `checkpoint` when it exists; the weights come out the same either way.
 
-    Raises Stopped after SIGINT or SIGTERM, and AmodalError when loss, gradient or validation score is not finite.
+    With several ranks (`task.ranks`), all call; rank 0 writes the checkpoint, and calls `hooks` that write. Raises
+    Stopped after SIGINT or SIGTERM, LostRank when another rank is gone, and AmodalError when loss, gradient or
+    validation score is not finite.
     """
     modules = {"model": model, "task": task}
     optimizer = build_optimizer(
@@ -102,7 +117,12 @@ def train(
         return at
     run = _Run(task, model, batches, settings, hooks, optimizer, checkpoint, device, at)
     with _signals() as caught:
-        run.train(caught)
+        try:
+            run.train(caught)
+        except RuntimeError as error:
+            if run.ranks.count > 1 and lost_a_rank(error):
+                raise LostRank(run.saved_step, error) from error
+            raise
     return run.at
 
 
@@ -127,8 +147,10 @@ class _Run:
         self.total = settings.epochs * self.epoch_steps
         warmup = max(1, round(settings.warmup * self.epoch_steps))
         self.schedule = warmup_cosine(optimizer, warmup=warmup, steps=self.total, done=at.step)
-        self.saved = time.monotonic()
+        self.saved, self.saved_step = time.monotonic(), at.step
+        self.ranks: Ranks = task.ranks
         self.gradients: Gradients | None = None
+        self.stepped = model  # what steps are made with; with several ranks it exchanges gradients
 
     def train(self, caught: list[int]) -> None:
         """Steps until the end, early stop or a signal."""
@@ -142,14 +164,15 @@ class _Run:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         steps = self.batches.steps(self.at.step, self.total, workers=self.settings.workers)
         model.train()
-        early = False
+        early, stopped = False, 0
         with progress("Training", self.total, "steps", self.at.step) as bar:
             for batch in steps:
                 started = time.monotonic()
                 batch = batch.to(self.device)
                 gradients = self.gradients or self._choose(batch, parameters)
-                torch.manual_seed(generator_for(self.settings.seed, "step", self.at.step).initial_seed())
-                result = gradients(task, model, batch)
+                torch.manual_seed(self._seed())
+                result = gradients(task, self.stepped, batch)
+                join_gradients(task, self.ranks)
                 norm = clip_gradients(parameters, limit)
                 stop_if_not_finite(result, norm, batch)
                 optimizer.step()
@@ -159,24 +182,41 @@ class _Run:
                 self.at = replace(self.at, step=self.at.step + 1, seconds=self.at.seconds + time.monotonic() - started)
                 bar.update(note=f"· loss {result.terms['loss']:.3f}")
                 early = self._report(result, norm)
-                if early or caught:
+                stopped, due = self._agreed(caught)
+                if early or stopped:
                     break
+                if due:
+                    self.save()
         self.at = replace(self.at, done=early or self.at.step >= self.total)
         self.save()
-        if caught:
-            raise Stopped(caught[0], self.at.step)
+        if stopped:
+            raise Stopped(stopped, self.at.step)
+
+    def _agreed(self, caught: list[int]) -> tuple[int, bool]:
+        """The signal that any rank has caught (0: none), and whether rank 0 finds it time to save."""
+        due = time.monotonic() - self.saved > self.settings.save_every
+        said = torch.tensor([caught[0] if caught else 0, int(due and self.ranks.rank == 0)], device=self.device)
+        stopped, due = self.ranks.largest(said).tolist() if self.ranks.count > 1 else (caught[0] if caught else 0, due)
+        return stopped, bool(due)
+
+    def _seed(self) -> int:
+        """Of this step's dropout, which differs between ranks."""
+        names = ("step", self.at.step, *([self.ranks.rank] if self.ranks.rank else []))
+        return generator_for(self.settings.seed, *names).initial_seed()
 
     def _choose(self, batch: Batch, parameters: list[Tensor]) -> Gradients:
         """The way to get gradients, chosen once, at the first batch."""
         way, rows = self.settings.gradients, self.settings.micro_batch
         self.gradients, why = choose_gradients(way, rows, self.task, self.model, batch, parameters)
         self.hooks.say(why)
+        self.stepped = replicated(self.task, self.model, batch, self.ranks)
         return self.gradients
 
     def save(self) -> None:
         """Writes the checkpoint."""
-        save_checkpoint(self.checkpoint, {"model": self.model, "task": self.task}, self.optimizer, self.at)
-        self.saved = time.monotonic()
+        modules = {"model": self.model, "task": self.task}
+        save_checkpoint(self.checkpoint, modules, self.optimizer, self.at, write=self.ranks.rank == 0)
+        self.saved, self.saved_step = time.monotonic(), self.at.step
 
     def _report(self, result: StepResult, norm: float) -> bool:
         """After a step: at the end of an epoch the history, evaluation and best weights. -> whether to stop early"""
@@ -191,15 +231,13 @@ class _Run:
                 waited = (step - self.at.best_step) // (self.epoch_steps * self.settings.evaluate_every)
                 early = 0 < self.settings.patience <= waited
             self.hooks.record(row)
-        if not early and time.monotonic() - self.saved > self.settings.save_every:  # an end is saved as an end
-            self.save()
         return early
 
     def _evaluate(self) -> dict[str, float]:
         self.model.eval()
         figures = self.hooks.evaluate()
         self.model.train()
-        score = figures["validation/score"]
+        score = self._of_rank_0(figures["validation/score"])  # or ranks could part at the last digit
         if not math.isfinite(score):
             raise AmodalError(
                 f"validation/score is {score} after step {self.at.step}, so no weights can be called the best; lower "
@@ -210,10 +248,16 @@ class _Run:
             self.hooks.keep_best()
         return figures
 
+    def _of_rank_0(self, value: float) -> float:
+        if self.ranks.count == 1:
+            return value
+        said = torch.tensor(value if self.ranks.rank == 0 else 0.0, dtype=torch.float64, device=self.device)
+        return self.ranks.add(said).item()
+
 
 def clip_gradients(parameters: list[Tensor], limit: float) -> float:
     """Scales the gradient down to the norm `limit` (0: never). -> its norm before"""
-    return nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else math.inf).item()
+    return whole(nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else math.inf)).item()
 
 
 def stop_if_not_finite(result: StepResult, norm: float, batch: Batch) -> None:
