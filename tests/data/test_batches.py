@@ -143,7 +143,9 @@ def test_ranks_share_out_what_one_process_gives(count: int) -> None:
 
 
 def test_a_batch_that_does_not_divide_among_ranks_is_refused() -> None:
-    with pytest.raises(DataError, match="batch of 7 pairs does not divide among 2 processes; set training.batch_size to 6"):
+    with pytest.raises(
+        DataError, match="batch of 7 pairs does not divide among 2 processes; set training.batch_size to 6"
+    ):
         PairBatches(list("abcdefg"), list("abcdefg"), [numbers], batch_size=7, seed=0, ranks=Rank(0, 2))
 
 

@@ -97,14 +97,15 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: object, x: Tensor) -> Tensor:
         """(B, ...) -> (N, ...)."""
-        everyone = x.new_empty(dist.get_world_size() * len(x), *x.shape[1:])
-        dist.all_gather_into_tensor(everyone, x)
-        return everyone
+        everyone = x.new_empty(dist.get_world_size(), *x.shape)
+        dist.all_gather(list(everyone), x)
+        return everyone.flatten(0, 1)
 
     @staticmethod
     def backward(ctx: object, *grads: Tensor) -> Tensor:
         """(N, ...) of every rank -> their sum, this rank's rows of it."""
         (given,) = grads
-        own = given.new_empty(len(given) // dist.get_world_size(), *given.shape[1:])
-        dist.reduce_scatter_tensor(own, given.contiguous())
+        shares = list(given.contiguous().chunk(dist.get_world_size()))
+        own = torch.empty_like(shares[0])
+        dist.reduce_scatter(own, shares)
         return own

@@ -29,6 +29,8 @@ def choose_gradients(
     needed = bytes_per_pair(task, model, batch)
     free = free_memory(batch.pair_id.device) - 3 * sum(p.numel() * p.element_size() for p in parameters)
     fitting = max(1, int(SHARE * free / max(needed, 1)))
+    if task.ranks.count > 1:  # all take parts of the same size, or they would wait for each other
+        fitting = -int(task.ranks.largest(torch.tensor(-fitting, device=batch.pair_id.device)))
     said = f"a pair needs {needed / 1e6:,.2f} MB while it is learnt from and {max(free, 0) / 1e9:,.1f} GB are free"
     if rows == 0 and (way == "auto" and fitting >= len(batch)):
         return plain, f"gradients in one pass over {len(batch):,} pairs: {said}"
@@ -67,14 +69,12 @@ def free_memory(device: torch.device) -> int:
 
 
 def _kept(task: Task, model: nn.Module, batch: Batch) -> int:
-    """Bytes of everything that a forward saves for the backward, each storage once, parameters left out."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    """Bytes of everything that a forward saves for the backward, each storage once."""
     kept: dict[int, tuple[int, Tensor]] = {}  # the tensor is held, or its address would be given again
 
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = (storage.nbytes(), tensor.detach())
+        kept[storage.data_ptr()] = (storage.nbytes(), tensor.detach())
         return tensor
 
     devices = [batch.pair_id.device] if batch.pair_id.is_cuda else []

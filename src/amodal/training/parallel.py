@@ -19,6 +19,7 @@ def sharded(model: nn.Module) -> None:
 
     Build the optimiser afterwards. Blocks come together for their own forward and backward and part again.
     """
+    model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]  # torch's stubs leave it out
     for part in model.modules():
         if isinstance(part, nn.ModuleList | nn.Sequential):
             for block in part:

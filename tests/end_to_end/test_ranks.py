@@ -1,0 +1,142 @@
+"""Several processes train one model: as one process would, and when one of them dies, the others say so and it goes on."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amodal.runs import History, RunFolder
+
+SECONDS = 120
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo and signals are tested on Linux only")
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_recipe: Path) -> Path:
+    """The tiny recipe with a tower that has no batch statistics, so that rows do not depend on each other."""
+    path = tiny_recipe.with_name("ranks.yaml")
+    path.write_text(tiny_recipe.read_text().replace("test_resnet", "test_vit").replace("epochs: 30", "epochs: 4"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(recipe: Path, cli: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """What one process gives."""
+    folder = tmp_path_factory.mktemp("ranks") / "alone"
+    answer = cli("train", recipe, "--out", folder)
+    assert answer.code == 0, answer.err
+    return RunFolder(folder)
+
+
+def start(count: int, *words: object) -> list[subprocess.Popen[str]]:
+    """`amodal ...` on `count` ranks, with the environment that torchrun gives."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    joined = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count)}
+    command = [sys.executable, "-m", "amodal", *map(str, words)]
+    return [
+        subprocess.Popen(
+            command, env={**joined, "RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for rank in range(count)
+    ]
+
+
+def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
+    """Exit code and standard error of each."""
+    said = [process.communicate(timeout=SECONDS)[1] for process in processes]
+    return [(process.returncode, words) for process, words in zip(processes, said, strict=True)]
+
+
+def losses(run: RunFolder) -> list[float]:
+    return [row["loss"] for row in History(run.history).read()]
+
+
+def figures(run: RunFolder) -> dict[str, float]:
+    return {name: figure["value"] for name, figure in json.loads(run.figures.read_text())["figures"].items()}
+
+
+@pytest.mark.parametrize(
+    ("count", "settings"),
+    [
+        (2, []),
+        (2, ["training.shard=true"]),
+        (2, ["training.gradients=cached", "training.micro_batch=2"]),
+        pytest.param(2, ["training.shard=true", "training.micro_batch=4"], marks=pytest.mark.slow),
+        pytest.param(4, ["training.shard=true"], marks=pytest.mark.slow),
+        pytest.param(6, [], marks=pytest.mark.slow),
+    ],
+)
+def test_ranks_train_as_one_process_would(
+    count: int, settings: list[str], recipe: Path, alone: RunFolder, tmp_path: Path
+) -> None:
+    words = [word for setting in settings for word in ("--set", setting)]
+    processes = start(count, "train", recipe, "--out", tmp_path / "run", *words)
+    results = ended(processes)
+    assert [code for code, _ in results] == [0] * count, results
+    assert f"{count} processes" in results[0][1]
+    assert results[1][1] == ""  # the first one speaks
+    run = RunFolder(tmp_path / "run")
+    assert losses(run) == pytest.approx(losses(alone), rel=1e-5)
+    assert figures(run) == figures(alone)
+    assert run.is_finished
+
+
+def wait_for_checkpoint(run: RunFolder, processes: list[subprocess.Popen[str]]) -> None:
+    end = time.monotonic() + SECONDS
+    while not (run.last.exists() and run.history.exists() and len(run.history.read_text().splitlines()) > 3):
+        assert all(process.poll() is None for process in processes), ended(processes)
+        assert time.monotonic() < end, "nothing was saved"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_rank_is_told_and_any_number_goes_on(
+    killed: int, recipe: Path, tmp_path: Path, cli: Callable[..., Any]
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    long = ("--set", "training.epochs=60", "--set", "training.save_every=0", "--set", "training.evaluate_every=30")
+    processes = start(2, "train", recipe, "--out", run.path, *long)
+    wait_for_checkpoint(run, processes)
+    processes[killed].send_signal(signal.SIGKILL)
+    left = processes[1 - killed]
+    _, said = left.communicate(timeout=30)  # seconds, not the hours of a time limit
+    assert left.returncode == 1
+    assert "another process of this training is gone" in said
+    assert "Traceback" not in said
+    before = len(losses(run))
+    done = json.loads(
+        subprocess.run([sys.executable, "-c", STEP, str(run.last)], capture_output=True, text=True).stdout
+    )
+    assert done["step"] >= 2 * before - 1  # two steps an epoch, saved after each: at most the last one is lost
+    answer = cli("train", "--resume", run.path) if killed else None
+    results = [(answer.code, answer.err)] if answer else ended(start(3, "train", "--resume", run.path))
+    assert {code for code, _ in results} == {0}, results
+    assert [row["step"] for row in History(run.history).read()] == list(range(2, 122, 2))
+
+
+STEP = """\
+import sys
+from safetensors import safe_open
+print(safe_open(sys.argv[1], "pt").metadata()["state"])
+"""
+
+
+def test_a_signal_to_one_stops_all_at_the_same_step(recipe: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    long = ("--set", "training.epochs=2000", "--set", "training.save_every=0", "--set", "training.evaluate_every=2000")
+    processes = start(2, "train", recipe, "--out", run.path, *long)
+    wait_for_checkpoint(run, processes)
+    processes[1].send_signal(signal.SIGTERM)
+    results = ended(processes)
+    assert [code for code, _ in results] == [143, 143], results
+    assert f"to go on: amodal train --resume {run.path}" in results[0][1]
