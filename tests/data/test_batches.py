@@ -112,7 +112,7 @@ class Rank(Ranks):
 
 @pytest.mark.parametrize("count", [2, 3, 6])
 def test_ranks_share_out_what_one_process_gives(count: int) -> None:
-    """No row twice and none left out, and each looks as it would to one process: pictures, captions, cached features."""
+    """No row twice and none left out, and each looks as to one process: pictures, captions, cached features."""
     rows = picture_rows(13)
     captions = [[f"picture {n}", f"number {n}", "some picture"] for n in range(13)]
     tokenizer = train_bpe([text for row in captions for text in row], vocabulary=300, context_length=16)
@@ -144,7 +144,7 @@ def test_ranks_share_out_what_one_process_gives(count: int) -> None:
 
 def test_a_batch_that_does_not_divide_among_ranks_is_refused() -> None:
     with pytest.raises(
-        DataError, match="batch of 7 pairs does not divide among 2 processes; set training.batch_size to 6"
+        DataError, match=r"batch of 7 pairs does not divide among 2 processes; set training.batch_size to 6"
     ):
         PairBatches(list("abcdefg"), list("abcdefg"), [numbers], batch_size=7, seed=0, ranks=Rank(0, 2))
 
