@@ -6,7 +6,7 @@
 Peak memory is that of a fresh process each, beyond what it held before the first step, as Linux says it. `plain` is
 one pass over a batch of `--part` pairs; `cached` is the whole batch in parts of that size; their gradients are compared
 with those of one pass over the whole batch, where that fits. The model is CLIP's architecture made small: a ViT of
-width 192 and 6 layers on 64 px pictures and our Transformer of width 192 and 4 layers, float32, captions and pictures of
+width 192 and 6 layers on 64 px pictures, our Transformer of width 192 and 4 layers, float32, captions and pictures of
 the bundled set, every picture a random view of its own.
 """
 
