@@ -74,16 +74,14 @@ def difference(batch_size: int, part: int) -> float:
     return ((gradient(Cached(part), model, task, batch) - whole).norm() / whole.norm()).item()
 
 
-def peak(batch_size: int, part: int) -> tuple[float, float]:
-    """Gigabytes at the peak of two steps beyond what the process held when all was loaded, and seconds of the second.
-
-    Pictures and captions of the batch are part of it: whoever has a batch holds them.
-    """
+def peak(batch_size: int, part: int, steps: int = 2) -> tuple[float, float]:
+    """Gigabytes at the peak of so many steps beyond what the process held before, model and batch, and seconds of the
+    last step."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measured, (batch_size, part))
+        return pool.apply(_measured, (batch_size, part, steps))
 
 
-def _measured(batch_size: int, part: int) -> tuple[float, float]:
+def _measured(batch_size: int, part: int, steps: int) -> tuple[float, float]:
     torch.set_num_threads(2)
     model, task = model_of(), Contrastive()
     optimizer = build_optimizer([model, task], learning_rate=1e-4, weight_decay=0.1, betas=(0.9, 0.98))
@@ -92,7 +90,7 @@ def _measured(batch_size: int, part: int) -> tuple[float, float]:
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten: that of loading the pictures
     before, seconds = _memory("VmRSS"), 0.0
     way = plain if part >= batch_size else Cached(part)
-    for _ in range(2):
+    for _ in range(steps):
         started = time.perf_counter()
         optimizer.zero_grad()
         way(task, model, batch)
@@ -127,7 +125,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.huge:
-        gb, seconds = peak(options.huge, 256)
+        gb, seconds = peak(options.huge, 256, 1)
         found = {"batch": options.huge, "part": 256, "cached_gb": gb, "seconds": seconds}
         line = (
             f"one step over {options.huge:,} pairs in parts of 256: {seconds:.0f} s, {gb:.2f} GB beyond model and batch"

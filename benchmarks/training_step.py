@@ -27,8 +27,8 @@ from amodal.data.emoji import bundled_table
 from amodal.data.transforms import fit_picture, to_tensor
 from amodal.objectives import InfoNCE
 from amodal.tasks import Contrastive
-from amodal.training import build_optimizer, warmup_cosine
-from amodal.training.loop import clip_gradients, gradients, stop_if_not_finite
+from amodal.training import build_optimizer, plain, warmup_cosine
+from amodal.training.loop import clip_gradients, stop_if_not_finite
 
 RATE, DECAY, BETAS, EPS = 5e-4, 0.2, (0.9, 0.98), 1e-8
 WARMUP, TOTAL = 100, 10_000
@@ -54,7 +54,7 @@ def our_step(peer: Any, losses: list[float]) -> Step:
         short, mask = cut(ids)
         keys = tuple(map(str, range(len(ids))))
         batch = Batch(pair_id=torch.arange(len(ids)), key=keys, pixels=pixels, ids=short, ids_mask=mask)
-        result = gradients(task, model, batch)
+        result = plain(task, model, batch)
         norm = clip_gradients(parameters, 0.0)  # open_clip does not clip unless it is asked to
         stop_if_not_finite(result, norm, batch)
         optimizer.step()
