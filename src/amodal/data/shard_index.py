@@ -155,7 +155,7 @@ def read_index(shard: Path, folder: Path) -> tuple[np.ndarray, list[Skipped]]:
     file = folder / f"{hashlib.sha256(said.encode()).hexdigest()[:32]}.npy"
     try:
         return np.load(file), []
-    except (FileNotFoundError, ValueError, EOFError):  # not yet there, or damaged
+    except (OSError, ValueError, EOFError):  # not yet there, or damaged
         pass
     log = SkipLog()
     index = _packed(index_shard(shard, log)[0])
