@@ -1,4 +1,4 @@
-"""A run whose pairs are read from shards while it trains: the same by any number of ranks and workers; resumed; judged."""
+"""A run whose pairs are read from shards while it trains: the same by any ranks and workers; resumed; judged."""
 
 import csv
 import json
