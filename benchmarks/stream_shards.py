@@ -23,11 +23,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import webdataset
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision import transforms
+from webdataset.compat import WebDataset
+from webdataset.writer import TarWriter
 
 from amodal.data.rows import SkipLog
 from amodal.data.shard_index import Shards, open_shards
@@ -45,7 +46,7 @@ def make_shards(folder: Path, shards: int, samples: int, pixels: int) -> list[Pa
     draw = np.random.default_rng(0)
     paths = [folder / f"{number:05d}.tar" for number in range(shards)]
     for path in paths:
-        with webdataset.TarWriter(str(path)) as writer:
+        with TarWriter(str(path)) as writer:
             for number in range(samples):
                 coarse = Image.fromarray(draw.integers(0, 256, (24, 24, 3), dtype=np.uint8))
                 image = np.asarray(coarse.resize((pixels, pixels), Image.Resampling.BICUBIC), np.int16)
@@ -83,7 +84,7 @@ def peer_batches(paths: list[Path], tokenizer: Tokenizer, size: int, batch: int,
         ]
     )
     pipeline = (
-        webdataset.WebDataset([str(path) for path in paths], shardshuffle=len(paths), seed=0)
+        WebDataset([str(path) for path in paths], shardshuffle=len(paths), seed=0)
         .shuffle(BUFFER)
         .to_tuple("jpg", "txt")
         .map(partial(peer_sample, chain=chain))

@@ -2,18 +2,22 @@
 
 import io
 import json
+import os
 import pickle
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from amodal.core.errors import AmodalError, DataError
 from amodal.core.ranks import Ranks
 from amodal.data.rows import Row, SkipLog, Skipped
 from amodal.data.shard_index import Recent, Shards, open_shards, read_index
-from amodal.data.shards import read_shards
+from amodal.data.shards import index_shard, read_shards
 
 
 def write(path: Path, members: dict[str, bytes]) -> Path:
@@ -76,6 +80,29 @@ def test_workers_and_ranks_count_the_same(tmp_path: Path) -> None:
     paths = [filled(tmp_path / f"{n}.tar", n + 1) for n in range(4)]
     assert opened(tmp_path, *paths, workers=2).counts == (1, 2, 3, 4)
     assert opened(tmp_path / "other", *paths, ranks=Second()).counts == (1, 2, 3, 4)
+
+
+def test_of_many_readers_one_reads_the_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, read, real = filled(tmp_path / "a.tar", 40), [], index_shard
+
+    def slow(shard: Path, skipped: SkipLog) -> Any:
+        read.append(shard)
+        time.sleep(0.1)
+        return real(shard, skipped)
+
+    monkeypatch.setattr("amodal.data.shard_index.index_shard", slow)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: read_index(path, tmp_path / "indexes")[0], range(8)))
+    assert len(read) == 1
+    assert all(np.array_equal(index, found[0]) for index in found)
+    assert [file.suffix for file in (tmp_path / "indexes").iterdir()] == [".npy"]
+    (kept,) = (tmp_path / "indexes").iterdir()
+    kept.unlink()
+    claim = kept.with_suffix(".claim")
+    claim.touch()  # of a process that was killed long ago
+    os.utime(claim, (0, 0))
+    assert np.array_equal(read_index(path, tmp_path / "indexes")[0], found[0])
+    assert not claim.exists()
 
 
 def test_sizes_beside_the_shards_spare_the_headers(tmp_path: Path) -> None:

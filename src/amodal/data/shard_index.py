@@ -6,9 +6,10 @@ An index is 36 bytes a sample and its name; it lies in a folder of its own, neve
 import hashlib
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,6 +29,7 @@ from amodal.data.shards import PICTURES, Sample, index_shard, sample_row
 Value = TypeVar("Value")
 SIZES = "sizes.json"
 SHARDS_DRAWN = 64
+CLAIM_SECONDS = 60.0
 _TEXTS = ("txt", "json")
 
 
@@ -153,21 +155,64 @@ def read_index(shard: Path, folder: Path) -> tuple[np.ndarray, list[Skipped]]:
     found = shard.stat()
     said = f"{shard.absolute()}\x1f{found.st_size}\x1f{found.st_mtime_ns}"
     file = folder / f"{hashlib.sha256(said.encode()).hexdigest()[:32]}.npy"
-    try:
-        return np.load(file), []
-    except (OSError, ValueError, EOFError):  # not yet there, or damaged
-        pass
-    log = SkipLog()
-    index = _packed(index_shard(shard, log)[0])
-    if not log.entries:
-        try:
-            with atomic_path(file) as temporary, temporary.open("wb") as stream:
+    kept = _kept(file)
+    if kept is not None:
+        return kept, []
+    with _claimed(file, shard) as waited:
+        kept = _kept(file) if waited else None
+        if kept is not None:
+            return kept, []
+        log = SkipLog()
+        index = _packed(index_shard(shard, log)[0])
+        if not log.entries:
+            with _told_of_disk(shard), atomic_path(file) as temporary, temporary.open("wb") as stream:
                 np.save(stream, index)
-        except OSError as error:
-            raise AmodalError(
-                f"cannot keep an index of {shard}: {error}; free some disk or set AMODAL_CACHE"
-            ) from error
     return index, list(log.entries)
+
+
+def _kept(file: Path) -> np.ndarray | None:
+    try:
+        return np.load(file)
+    except (OSError, ValueError, EOFError):  # not yet there, or damaged
+        return None
+
+
+@contextmanager
+def _claimed(file: Path, shard: Path) -> Iterator[bool]:
+    """Inside, no other process reads the headers of the same shard. -> whether another was waited for
+
+    A claim that a killed process left behind is overtaken once it is old.
+    """
+    claim, waited = file.with_suffix(".claim"), False
+    with _told_of_disk(shard):
+        claim.parent.mkdir(parents=True, exist_ok=True)
+        while not _made(claim):
+            waited = True
+            with suppress(FileNotFoundError):
+                if time.time() - claim.stat().st_mtime > CLAIM_SECONDS:
+                    claim.unlink()
+            time.sleep(0.02)
+    try:
+        yield waited
+    finally:
+        claim.unlink(missing_ok=True)
+
+
+def _made(claim: Path) -> bool:
+    """Whether the file was not there and is now."""
+    try:
+        claim.open("x").close()
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def _told_of_disk(shard: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AmodalError(f"cannot keep an index of {shard}: {error}; free some disk or set AMODAL_CACHE") from error
 
 
 def _packed(samples: Mapping[str, Sample]) -> np.ndarray:
