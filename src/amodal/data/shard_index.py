@@ -124,13 +124,15 @@ def open_shards(
 ) -> Shards:
     """The shards, counted: by a sizes.json beside them (name -> samples), else by an index of each in `folder`.
 
-    Each rank indexes its share of what has no index yet, with `workers` processes. Raises DataError for what is no tar,
+    Each rank indexes its share of what has no index yet, with `workers` processes, then looks at all of them: where the
+    folder is not shared between machines, the ranks of each share out the rest. Raises DataError for what is no tar,
     for shards without samples, and when more is damaged than `skipped` allows.
     """
     sizes = _sizes_beside(paths)
     without = [path for path in paths if path not in sizes]
+    start = len(without) * ranks.rank // ranks.count
     with _mapped(workers) as mapped:
-        for part in (without[ranks.rank :: ranks.count], without):
+        for part in (without[ranks.rank :: ranks.count], without[start:] + without[:start]):
             with progress("Indexing", len(part), "shards") as bar:
                 for path, (count, notes) in zip(part, mapped(partial(_count, folder=folder), part), strict=True):
                     sizes[path] = count
