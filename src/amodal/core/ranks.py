@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -30,6 +31,10 @@ class Ranks:
     def largest(self, x: Tensor) -> Tensor:
         """The maximum over ranks, made in `x`; not differentiable."""
         return x
+
+    def everyones(self, value: object) -> list[Any]:
+        """What each rank gave, in order of rank; anything that can be pickled."""
+        return [value]
 
     def wait(self) -> None:
         """Until every rank is here."""
@@ -60,6 +65,11 @@ class ProcessRanks(Ranks):
     def largest(self, x: Tensor) -> Tensor:
         dist.all_reduce(x, dist.ReduceOp.MAX)
         return x
+
+    def everyones(self, value: object) -> list[Any]:
+        given: list[Any] = [None] * self.count
+        dist.all_gather_object(given, value)
+        return given
 
     def wait(self) -> None:
         dist.barrier()
