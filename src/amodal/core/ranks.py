@@ -56,7 +56,8 @@ class ProcessRanks(Ranks):
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
 
     def gather(self, x: Tensor) -> Tensor:
-        return _Gather.apply(x.contiguous())  # pyright: ignore[reportReturnType]  # torch types apply as Any | None
+        everyone: Any = _Gather.apply(x.contiguous())
+        return everyone
 
     def add(self, x: Tensor) -> Tensor:
         dist.all_reduce(x)

@@ -101,7 +101,7 @@ class Shards:
         for entries in ranks.everyones(self.skipped.entries):
             for entry in entries:
                 self.skipped.add(*entry)
-        self.skipped.check(len(self))
+        self.skipped.check()
 
     def fingerprint(self) -> str:
         """SHA-256 over name, number of samples and size in bytes of each shard; contents are not read."""
@@ -144,7 +144,7 @@ def open_shards(
     if len(shards) == 0:
         raise DataError(f"{shards.name} holds no sample; a sample is a picture and a .txt or .json of the same name")
     skipped.total = len(shards)
-    skipped.check(len(shards))
+    skipped.check()
     return shards
 
 

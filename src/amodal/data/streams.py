@@ -127,7 +127,7 @@ class ShardBatches(Dataset[_Made]):
         for batch, skipped in made_ahead(self, first, last, workers):
             for entry in skipped:
                 log.add(*entry)
-            log.check(len(self.shards))
+            log.check()
             if batch is None:
                 raise DataError(f"{MOST_DRAWN} samples in a row cannot be used, the last is {log.entries[-1]}")
             yield batch
