@@ -140,7 +140,7 @@ def test_ranks_share_out_what_one_process_gives(count: int) -> None:
             assert torch.equal(torch.cat([part.pair_id for part in several]), whole.pair_id)
             if whole.pixels is not None:
                 assert torch.equal(torch.cat([b.pixels for b in several if b.pixels is not None]), whole.pixels)
-                assert sum((words(part) for part in several), []) == words(whole)
+                assert [row for part in several for row in words(part)] == words(whole)
             else:
                 assert whole.image is not None
                 assert whole.text is not None
