@@ -3,6 +3,7 @@
 V views · N pictures · M texts · F width of a tower · K classes
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -130,9 +131,8 @@ def _pictures(recipe: Recipe, encoder: Encoder, rows: Sequence[Row]) -> Pictures
     """Pictures decoded once and seen in random views."""
     preprocessing, augment = encoder.model.image_tower.preprocessing, recipe.training.augment
     size, mean, std = preprocessing.size, preprocessing.mean, preprocessing.std
-    return Pictures(
-        rows, _View(size, mean, std, augment.smallest, augment.flip, augment.rotate, augment.jitter), 2 * size
-    )
+    view = _View(size, mean, std, augment.smallest, augment.flip, augment.rotate, augment.jitter)
+    return Pictures(rows, view, math.ceil(size / math.sqrt(augment.smallest)))  # enough for the smallest view
 
 
 @dataclass(frozen=True)
