@@ -4,6 +4,7 @@ benchmarks beside this file."""
 import logging
 import random
 import sys
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -17,16 +18,20 @@ WIDTH, CONTEXT, VOCABULARY = 512, 77, 49408
 TEMPLATE = "a picture of {}"
 
 
-def open_clip_model() -> Any:
-    """open_clip's ViT-B-32 with fresh, seeded weights; without open_clip the program ends and says how to get it."""
+def peer_module(name: str) -> Any:
+    """A module of open_clip_torch; without that package the program ends here and says how to get it."""
     try:
-        import open_clip  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        sys.stderr.write("open_clip is not installed, so there is nothing to compare with: pip install --group bench\n")
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"{error}, so there is nothing to compare with: pip install --group bench\n")
         sys.exit(1)
+
+
+def open_clip_model() -> Any:
+    """open_clip's ViT-B-32 with fresh, seeded weights."""
     logging.getLogger().setLevel(logging.ERROR)  # that its weights are fresh is what we want
     torch.manual_seed(0)
-    return open_clip.create_model("ViT-B-32").eval()
+    return peer_module("open_clip").create_model("ViT-B-32").eval()
 
 
 def our_model(peer: Any) -> DualEncoder:
@@ -44,11 +49,9 @@ def our_model(peer: Any) -> DualEncoder:
 
 def caption_ids(count: int) -> Tensor:
     """CLIP's ids of `count` distinct bundled names with their keywords in a template, in random order. -> (N, 77)"""
-    import open_clip  # pyright: ignore[reportMissingImports]
-
     captions = list(dict.fromkeys(TEMPLATE.format(row.captions[0]) for row in bundled_table().rows))
     random.Random(0).shuffle(captions)
-    return open_clip.get_tokenizer("ViT-B-32")(captions[:count])
+    return peer_module("open_clip").get_tokenizer("ViT-B-32")(captions[:count])
 
 
 def cut(ids: Tensor) -> tuple[Tensor, Tensor]:

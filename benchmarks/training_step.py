@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from same_weights import caption_ids, cut, open_clip_model, our_model
+from same_weights import caption_ids, cut, open_clip_model, our_model, peer_module
 from timing import spent
 from torch import Tensor
 
@@ -68,17 +68,15 @@ def our_step(peer: Any, losses: list[float]) -> Step:
 
 def peer_step(peer: Any, losses: list[float]) -> Step:
     """One step of open_clip's own loop, with the optimiser and the schedule of its own program."""
-    from open_clip.loss import ClipLoss  # pyright: ignore[reportMissingImports]
-    from open_clip_train.scheduler import cosine_lr  # pyright: ignore[reportMissingImports]
-    from open_clip_train.train import train_one_epoch  # pyright: ignore[reportMissingImports]
-
+    train_one_epoch = peer_module("open_clip_train.train").train_one_epoch
     peer.output_dict = True
     named = [(name, p) for name, p in peer.named_parameters() if p.requires_grad]
     plain = [p for name, p in named if p.ndim < 2 or any(part in name for part in ("bn", "ln", "bias", "logit_scale"))]
     rest = [p for _, p in named if not any(p is other for other in plain)]
     groups = [{"params": plain, "weight_decay": 0.0}, {"params": rest, "weight_decay": DECAY}]
     optimizer = torch.optim.AdamW(groups, lr=RATE, betas=BETAS, eps=EPS)
-    schedule, loss, done = cosine_lr(optimizer, RATE, WARMUP, TOTAL), ClipLoss(), []
+    schedule = peer_module("open_clip_train.scheduler").cosine_lr(optimizer, RATE, WARMUP, TOTAL)
+    loss, done = peer_module("open_clip").ClipLoss(), []
 
     def told(**given: Any) -> dict[str, Tensor]:
         found = loss(**given)

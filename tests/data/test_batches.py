@@ -18,7 +18,7 @@ from amodal.data.batches import Captions, PairBatches, Part, Pictures, draw_inde
 from amodal.data.pictures import BrokenPicture, BytesRef
 from amodal.data.rows import Row, SkipLog
 from amodal.data.tokenizers import train_bpe
-from amodal.data.transforms import random_view, to_tensor
+from amodal.data.transforms import pixels_of, random_view, to_tensor
 from amodal.features import CachedImages, CachedTexts
 
 MEAN = STD = (0.5, 0.5, 0.5)
@@ -53,7 +53,7 @@ def encoded(color: tuple[int, int, int], size: tuple[int, int] = (12, 9)) -> byt
 
 
 def as_tensor(image: Image.Image, draw: torch.Generator) -> torch.Tensor:
-    return to_tensor(image, MEAN, STD)
+    return to_tensor(pixels_of(image), MEAN, STD)
 
 
 def picture_rows(count: int) -> list[Row]:
@@ -227,7 +227,7 @@ def test_pictures_are_prepared_each_time_and_decoded_once() -> None:
 
     def prepare(image: Image.Image, draw: torch.Generator) -> torch.Tensor:
         prepared.append(image)
-        return to_tensor(image, MEAN, STD)
+        return to_tensor(pixels_of(image), MEAN, STD)
 
     part = Pictures(rows, prepare)
     pixels = part([2, 0, 2], ALL, torch.Generator())["pixels"]
@@ -262,8 +262,8 @@ def test_broken_pictures_are_dropped_and_named_and_the_others_decoded_once(monke
     assert [entry.key for entry in skipped.entries] == ["bad.png"]
     pixels = part([1, 0], ALL, torch.Generator())["pixels"]
     assert decoded == [row.picture for row in rows]
-    assert torch.equal(pixels[0], to_tensor(plain(decoded[2]), MEAN, STD))
-    assert torch.equal(pixels[1], to_tensor(plain(decoded[0]), MEAN, STD))
+    assert torch.equal(pixels[0], to_tensor(pixels_of(plain(decoded[2])), MEAN, STD))
+    assert torch.equal(pixels[1], to_tensor(pixels_of(plain(decoded[0])), MEAN, STD))
 
 
 def test_workers_are_handed_no_decoded_picture() -> None:

@@ -5,8 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from amodal.data.transforms import Fit, fit_picture, random_view, to_tensor
+from amodal.data import transforms
+from amodal.data.transforms import Fit, fit_picture, pixels_of, random_view, to_tensor
 
+Whole = tuple[int, int, int, int]
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
@@ -28,37 +30,56 @@ def drawn(seed: int) -> torch.Generator:
 
 @pytest.mark.parametrize("wide", [True, False])
 def test_fit_modes(wide: bool) -> None:
-    def at(image: Image.Image, along: int, across: int) -> tuple[int, ...]:
-        value = image.getpixel((along, across) if wide else (across, along))
-        assert isinstance(value, tuple)
-        return value
+    def at(pixels: torch.Tensor, along: int, across: int) -> tuple[int, ...]:
+        x, y = (along, across) if wide else (across, along)
+        return tuple(pixels[:, y, x].tolist())
 
     squashed = fit_picture(striped(wide), 30, "squash")
     assert [at(squashed, x, 15) for x in (3, 15, 26)] == [RED, GREEN, BLUE]
-    cropped = np.asarray(fit_picture(striped(wide), 10, "crop"))
-    assert (cropped == GREEN).all()
+    cropped = fit_picture(striped(wide), 10, "crop")
+    assert (cropped == torch.tensor(GREEN)[:, None, None]).all()
     padded = fit_picture(striped(wide), 30, "pad")
     assert [at(padded, x, 15) for x in (3, 15, 26)] == [RED, GREEN, BLUE]
     assert at(padded, 3, 3) == at(padded, 15, 26) == WHITE
-    assert (np.asarray(padded) == WHITE).all(axis=2).mean() == pytest.approx(2 / 3)
+    assert (padded == 255).all(dim=0).float().mean().item() == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (17, 17), (40, 23)])
 def test_every_fit_gives_the_size_asked(fit: Fit, size: tuple[int, int]) -> None:
-    assert fit_picture(noise(*size), 16, fit).size == (16, 16)
+    assert fit_picture(noise(*size), 16, fit).shape == (3, 16, 16)
 
 
 def test_a_square_picture_of_the_size_comes_back_as_it_is() -> None:
     image = noise(16, 16)
     for fit in ("squash", "crop", "pad"):
-        assert np.array_equal(np.asarray(fit_picture(image, 16, fit)), np.asarray(image))
+        assert torch.equal(fit_picture(image, 16, fit), pixels_of(image))
+
+
+@pytest.mark.parametrize(
+    ("fit", "box", "size"),
+    [
+        ("squash", (0, 0, 400, 301), (64, 64)),
+        ("pad", (0, 0, 400, 301), (64, 48)),
+        ("crop", (50, 0, 351, 301), (64, 64)),  # the centre lies between two pixels and is rounded
+    ],
+)
+def test_large_pictures_are_resized_as_pil_does(
+    fit: Fit, box: tuple[int, int, int, int], size: tuple[int, int]
+) -> None:
+    rough = np.asarray(noise(400, 301), np.int64) - 128 + np.asarray(noise(12, 10).resize((400, 301)), np.int64)
+    image = Image.fromarray(rough.clip(0, 255).astype(np.uint8))
+    expected = Image.new("RGB", (64, 64), "white")
+    expected.paste(image.crop(box).resize(size, Image.Resampling.BICUBIC), (0, (64 - size[1]) // 2))
+    difference = (fit_picture(image, 64, fit).int() - pixels_of(expected).int()).abs()
+    assert difference.max() <= 1
+    assert difference.float().mean() < 0.05
 
 
 def test_to_tensor_by_hand() -> None:
     values = np.zeros((2, 3, 3), np.uint8)
     values[1, 2] = (255, 51, 0)
-    tensor = to_tensor(Image.fromarray(values), (0.5, 0.2, 0.1), (0.5, 0.1, 0.2))
+    tensor = to_tensor(pixels_of(Image.fromarray(values)), (0.5, 0.2, 0.1), (0.5, 0.1, 0.2))
     assert tensor.shape == (3, 2, 3)
     assert tensor.dtype == torch.float32
     torch.testing.assert_close(tensor[:, 1, 2], torch.tensor([1.0, 0.0, -0.5]))
@@ -70,7 +91,7 @@ def test_a_view_depends_on_its_generator_alone() -> None:
 
     def views() -> list[np.ndarray]:
         draws = [drawn(seed) for seed in range(6)]
-        return [np.asarray(random_view(image, 16, draw, smallest=0.3, rotate=20.0, jitter=0.3)) for draw in draws]
+        return [random_view(image, 16, draw, smallest=0.3, rotate=20.0, jitter=0.3).numpy() for draw in draws]
 
     one = views()
     torch.manual_seed(123)
@@ -84,20 +105,18 @@ def test_a_view_depends_on_its_generator_alone() -> None:
 def test_any_picture_gives_a_view_within_bounds(size: tuple[int, int], smallest: float) -> None:
     image = noise(*size)
     for seed in range(20):
-        assert random_view(image, 8, drawn(seed), smallest=smallest, rotate=30, jitter=0.5).size == (8, 8)
+        assert random_view(image, 8, drawn(seed), smallest=smallest, rotate=30, jitter=0.5).shape == (3, 8, 8)
 
 
 def test_a_view_is_no_smaller_than_the_share_and_never_leaves_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    boxes: list[tuple[float, float, float, float]] = []
-    resize = Image.Image.resize
+    boxes: list[transforms.Box] = []
+    resized = transforms._resized
 
-    def spy(
-        self: Image.Image, size: tuple[int, int], resample: int, box: tuple[float, float, float, float]
-    ) -> Image.Image:
+    def spy(image: Image.Image, size: tuple[int, int], box: transforms.Box) -> torch.Tensor:
         boxes.append(box)
-        return resize(self, size, resample, box)
+        return resized(image, size, box)
 
-    monkeypatch.setattr(Image.Image, "resize", spy)
+    monkeypatch.setattr(transforms, "_resized", spy)
     image = noise(60, 40)
     for seed in range(200):
         random_view(image, 8, drawn(seed), smallest=0.4)
@@ -115,8 +134,8 @@ def test_mirroring_can_be_forbidden_and_else_happens_half_the_time() -> None:
     image = Image.fromarray(np.repeat(np.arange(0, 240, 8, dtype=np.uint8)[None, :, None], 30, 0).repeat(3, 2))
 
     def mirrored(flip: bool) -> int:
-        views = [np.asarray(random_view(image, 8, drawn(seed), flip=flip), np.int64) for seed in range(100)]
-        return sum(int(view[:, 0].sum() > view[:, -1].sum()) for view in views)
+        views = [random_view(image, 8, drawn(seed), flip=flip) for seed in range(100)]
+        return sum(bool(view[:, :, 0].sum() > view[:, :, -1].sum()) for view in views)
 
     assert mirrored(False) == 0
     assert 30 < mirrored(True) < 70
@@ -124,10 +143,10 @@ def test_mirroring_can_be_forbidden_and_else_happens_half_the_time() -> None:
 
 def test_turning_fills_with_white_and_jitter_stays_within_its_limit() -> None:
     black = Image.new("RGB", (40, 40))
-    assert np.asarray(random_view(black, 40, drawn(1), smallest=1.0, rotate=45.0)).max() == 255
-    assert np.asarray(random_view(black, 40, drawn(1), smallest=1.0)).max() == 0
+    assert random_view(black, 40, drawn(1), smallest=1.0, rotate=45.0).max() == 255
+    assert random_view(black, 40, drawn(1), smallest=1.0).max() == 0
     grey = Image.new("RGB", (8, 8), (100, 100, 100))
-    values = np.array([np.asarray(random_view(grey, 4, drawn(seed), jitter=0.2))[0, 0] for seed in range(100)])
+    values = np.array([random_view(grey, 4, drawn(seed), jitter=0.2)[:, 0, 0].numpy() for seed in range(100)])
     assert values.min() >= 79
     assert values.max() <= 120
     assert values.std(axis=0).min() > 5  # every channel by itself

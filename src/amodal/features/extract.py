@@ -29,7 +29,7 @@ def prepare_view(image: Image.Image, preprocessing: ImagePreprocessing, view: in
     """View 0 is the plain picture, 1 its mirror image, further ones fixed random crops. -> (3, H, W)"""
     if view <= 1:
         fitted = fit_picture(image, preprocessing.size, preprocessing.fit)
-        fitted = fitted.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view == 1 else fitted
+        fitted = fitted.flip(2) if view == 1 else fitted
     else:
         fitted = random_view(image, preprocessing.size, generator_for(view, "view"), smallest=0.6)
     return to_tensor(fitted, preprocessing.mean, preprocessing.std)

@@ -3,6 +3,7 @@
 V views · N pictures · M texts · F width of a tower · K classes
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -124,7 +125,7 @@ def streamed_batches(recipe: Recipe, encoder: Encoder, shards: Shards, ranks: Ra
         encoder.tokenizer,
         batch_size=training.batch_size,
         seed=training.seed,
-        at_least=2 * preprocessing.size,
+        at_least=enough_pixels(recipe, preprocessing),
         first_caption=recipe.data.captions == "first",
         left_out=training.augment.words,
         ranks=ranks,
@@ -147,7 +148,12 @@ def solve_regression(encoder: Encoder, batches: PairBatches, seed: int) -> None:
 def _pictures(recipe: Recipe, encoder: Encoder, rows: Sequence[Row]) -> Pictures:
     """Pictures decoded once and seen in random views."""
     preprocessing = encoder.model.image_tower.preprocessing
-    return Pictures(rows, _view(recipe, preprocessing), 2 * preprocessing.size)
+    return Pictures(rows, _view(recipe, preprocessing), enough_pixels(recipe, preprocessing))
+
+
+def enough_pixels(recipe: Recipe, preprocessing: ImagePreprocessing) -> int:
+    """The side that a picture is decoded to at least, for its smallest view."""
+    return math.ceil(preprocessing.size / math.sqrt(recipe.training.augment.smallest))
 
 
 def _view(recipe: Recipe, preprocessing: ImagePreprocessing) -> "_View":
