@@ -159,3 +159,29 @@ def test_broken_pictures_of_all_ranks_are_in_the_report(recipe: Path, tmp_path: 
     results = ended(start(1, "train", recipe, "--out", tmp_path / "strict", "--set", f"data.source={broken}"))
     assert results[0][0] == 1
     assert "of 24 rows cannot be used" in results[0][1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the ranks are found by their environment")
+def test_torchrun_starts_again_what_one_rank_stopped(recipe: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    long = ("--set", "training.epochs=60", "--set", "training.save_every=0", "--set", "training.evaluate_every=30")
+    launch = ("--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "-m", "amodal", "train", recipe)
+    words = ("-m", "torch.distributed.run", *launch, "--out", run.path, *long)
+    whole = subprocess.Popen([sys.executable, *map(str, words)], stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + SECONDS
+    while not (run.last.exists() and run.history.exists() and len(run.history.read_text().splitlines()) > 3):
+        assert whole.poll() is None, whole.communicate()
+        assert time.monotonic() < end, "nothing was saved"
+        time.sleep(0.01)
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told, said = (process / "environ").read_bytes(), (process / "cmdline").read_bytes()
+        except OSError:  # of another user, or gone
+            continue
+        if b"\0RANK=1\0" in told and str(run.path).encode() in said:
+            os.kill(int(process.name), signal.SIGKILL)
+    _, said = whole.communicate(timeout=SECONDS)
+    assert whole.returncode == 0, said
+    assert "another process of this training is gone" in said
+    assert [row["step"] for row in History(run.history).read()] == list(range(2, 122, 2))
