@@ -49,7 +49,7 @@ class SkipLog:
     """What was skipped, first while tables are read, later while pictures are decoded.
 
     The same key with the same reason counts once, so a broken picture met in every epoch stays one. All splits of a
-    table share one log; `total` is how many rows the reader counted in the whole source, 0 before it has.
+    table share one log; `total` is how many rows the whole source has, the skipped ones included.
     """
 
     def __init__(self, limit: float = MAX_SKIPPED) -> None:
@@ -75,12 +75,9 @@ class SkipLog:
         """How often each kind of reason occurred, the most frequent first."""
         return dict(Counter(entry.reason.partition(": ")[0] for entry in self._entries).most_common())
 
-    def check(self, total: int) -> None:
-        """Raises DataError when more than `limit` of `total` rows (the skipped ones included) were skipped.
-
-        A part of a source is measured against the whole source.
-        """
-        total = max(total, self.total)
+    def check(self) -> None:
+        """Raises DataError when more than `limit` of all `total` rows were skipped, whatever part of them is in use."""
+        total = self.total
         if not self._entries or len(self) <= self.limit * total:
             return
         first = "".join(f"\n  {key}: {reason}" for key, reason in self.entries[:_SHOWN])
@@ -108,6 +105,10 @@ class Table:
     skipped: SkipLog = field(default_factory=SkipLog)
     classes: tuple[str, ...] | None = None
     captioned: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.skipped.total:  # not told by a reader, so these rows are the whole source
+            self.skipped.total = len(self.rows) + len(self.skipped)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -164,7 +165,7 @@ def finished_table(
 ) -> Table:
     """The table, once it is sure that not too much was skipped and something is left. Raises DataError."""
     skipped.total = total
-    skipped.check(total)
+    skipped.check()
     if not rows:
         raise DataError(f"{name} holds no usable row; a table needs at least one picture with a caption")
     return Table(name, rows, skipped, None if classes is None else tuple(classes))

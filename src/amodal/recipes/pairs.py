@@ -89,7 +89,7 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table, ranks: Rank
     if known is not None:
         features_VNF, kept = known
         rows = [table.rows[number] for number in kept]
-        table.skipped.check(len(table.rows) + len(table.skipped))
+        table.skipped.check()
         pairs = [row.pair for row in rows]
     captions = [row.captions if recipe.data.captions == "all" else row.captions[:1] for row in rows]
     keys = [row.key for row in rows]
@@ -104,7 +104,7 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table, ranks: Rank
     else:
         image_part = _pictures(recipe, encoder, table.rows)
         keep = image_part.keep_readable(table.skipped)
-        table.skipped.check(len(table.rows) + len(table.skipped))
+        table.skipped.check()
         keys, pairs = ([values[number] for number in keep] for values in (keys, pairs))
         captions = [captions[number] for number in keep]
     training = recipe.training
