@@ -19,6 +19,7 @@ from amodal.data.rows import Table
 from amodal.data.shard_index import Shards
 from amodal.data.sources import BUNDLED, absolute_source, open_table
 from amodal.data.streams import ShardBatches
+from amodal.data.tokenizers import Tokenizer
 from amodal.evaluation import retrieval
 from amodal.features import Encoder, FeatureCache
 from amodal.metrics import Figure
@@ -28,12 +29,24 @@ from amodal.recipes.judge import judge
 from amodal.recipes.pairs import Judged, judged_pairs, limited, solve_regression, streamed_batches, training_batches
 from amodal.recipes.schema import Recipe, TrainingConfig
 from amodal.recipes.streamed import caption_rows, streamed_data
-from amodal.runs import Examples, History, RunCard, RunFolder, current_versions, write_report
+from amodal.runs import (
+    Examples,
+    Finding,
+    History,
+    RunCard,
+    RunFolder,
+    current_versions,
+    read_findings,
+    write_findings,
+    write_report,
+)
 from amodal.runs.folder import write_json
 from amodal.towers import fingerprint
-from amodal.training import Hooks, Progressed, Settings, load_weights, save_weights, sharded, train
+from amodal.training import Hooks, Progressed, Settings, cut_captions, load_weights, save_weights, sharded, train
 
 WATCHED = ("image_to_text/R@1", "image_to_text/R@5", "text_to_image/R@1", "text_to_image/R@5")
+MOST_MEASURED = 200_000
+MOST_DRAWN = 10_000  # of streamed pairs
 
 
 @dataclass(frozen=True)
@@ -148,7 +161,9 @@ def _run(
     hooks = _hooks(recipe, folder, learned, data.train, validation, say, ranks)
     together = f", {ranks.count} processes" if ranks.count > 1 else ""
     say(f"training {_count(model, trainable=True):,} of {_count(model):,} parameters on {device}{together}")
-    at = train(task, model, batches, settings(recipe.training), hooks, checkpoint=folder.last, device=device)
+    found = _before(recipe, built.tokenizer, data.train)
+    how = settings(recipe.training)
+    at = train(task, model, batches, how, hooks, checkpoint=folder.last, device=device, found=found)
     timings["training"] = at.seconds
     ranks.wait()  # for the best weights
     if ranks.rank:
@@ -183,7 +198,7 @@ def finish(
     verdict = judge(recipe.evaluation, test, data.judged["test"].classes)
     timings["evaluation"] = time.monotonic() - started
     shown = (ATTRIBUTION,) if recipe.data.source == BUNDLED else ()
-    model = encoder.model
+    model, findings = encoder.model, read_findings(folder.diagnosis)
     card = RunCard(
         name=recipe.name,
         command=shlex.join(["amodal", "train", str(folder.recipe)]),
@@ -202,6 +217,7 @@ def finish(
         figures=verdict.figures,
         skipped=len(skips),
         licences=shown,
+        findings=tuple(findings or ()),
     )
     write_json(folder.card, card.to_json())
     folder.card_text.write_text(card.to_markdown(), encoding="utf-8")
@@ -216,7 +232,9 @@ def finish(
     )
     skipped = [(entry.key, entry.reason) for entry in skips.entries]
     history = History(folder.history).read()
-    write_report(folder, card, verdict.figures, history, examples, skipped, "\n".join(shown), verdict.confusion)
+    write_report(
+        folder, card, verdict.figures, history, examples, skipped, "\n".join(shown), verdict.confusion, findings
+    )
     figures = {name: figure.to_json() for name, figure in verdict.figures.items()}
     write_json(folder.figures, {"run": str(folder.path), "figures": figures})
     folder.drop_checkpoints()  # last: from here on nothing is left to go on with
@@ -244,6 +262,15 @@ def _build(recipe: Recipe, folder: RunFolder, train: Table | Shards, cache: Feat
         built.tokenizer.save(folder.tokenizer)
     folder.write_config({"towers": describe_towers(recipe.model, built.model)})
     return built
+
+
+def _before(recipe: Recipe, tokenizer: Tokenizer, train: Table | Shards) -> list[Finding]:
+    """What is seen before training; of many captions some are looked at."""
+    rows = train.rows if isinstance(train, Table) else train.drawn(MOST_DRAWN, recipe.training.seed)
+    texts = [text for row in rows for text in (row.captions if recipe.data.captions == "all" else row.captions[:1])]
+    texts = texts[:: 1 + len(texts) // MOST_MEASURED]
+    finding = cut_captions(texts, tokenizer.lengths(texts), tokenizer.context_length)
+    return [] if finding is None else [finding]
 
 
 def _hooks(
@@ -279,7 +306,11 @@ def _hooks(
     def keep_best() -> None:
         save_weights(folder.weights, modules, write=ranks.rank == 0)
 
-    return Hooks(evaluate=evaluate, record=record, keep_best=keep_best, say=say)
+    def diagnosed(findings: list[Finding]) -> None:
+        if ranks.rank == 0:
+            write_findings(folder.diagnosis, findings)
+
+    return Hooks(evaluate=evaluate, record=record, keep_best=keep_best, say=say, diagnosed=diagnosed)
 
 
 def _count(model: torch.nn.Module, *, trainable: bool = False) -> int:

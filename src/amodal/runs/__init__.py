@@ -1,6 +1,7 @@
 """The run folder: where everything in it lies, its history, its card, its plots and its report."""
 
 from amodal.runs.card import RunCard, current_versions, read_card
+from amodal.runs.findings import Finding, read_findings, write_findings
 from amodal.runs.folder import SCHEMA, RunFolder, default_run_path
 from amodal.runs.history import History
 from amodal.runs.report import Confusion, write_report
@@ -10,11 +11,14 @@ __all__ = [
     "SCHEMA",
     "Confusion",
     "Examples",
+    "Finding",
     "History",
     "RunCard",
     "RunFolder",
     "current_versions",
     "default_run_path",
     "read_card",
+    "read_findings",
+    "write_findings",
     "write_report",
 ]

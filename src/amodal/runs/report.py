@@ -14,6 +14,7 @@ from amodal.core.files import atomic_write
 from amodal.metrics import Figure
 from amodal.runs import plots
 from amodal.runs.card import RunCard
+from amodal.runs.findings import Finding
 from amodal.runs.folder import RunFolder
 from amodal.runs.gallery import data_uri, retrieval_sections
 from amodal.runs.retrievals import Examples
@@ -48,13 +49,14 @@ def write_report(
     skipped: Sequence[tuple[str, str]] = (),
     attribution: str = "",
     confusion: Confusion | None = None,
+    findings: Sequence[Finding] | None = None,
 ) -> None:
     """Writes report.html and, beside it, the plots as PNG.
 
     history: rows as `History.read` gives them; skipped: (where, why) of inputs that were left out; attribution: source
-    and licence of the pictures shown. What is absent or empty is left out of the page.
+    and licence of the pictures shown; findings: what the diagnosis saw, None where it did not look. What is absent or empty is left out of the page.
     """
-    sections = [_figures(figures), _curves(folder, history)]
+    sections = [_figures(figures), _diagnosis(findings, history), _curves(folder, history)]
     if examples is not None and len(examples.captions) and len(examples.image_features):
         sections += [retrieval_sections(examples), _space(folder, examples)]
     if confusion is not None:
@@ -131,6 +133,21 @@ def _bar(figure: Figure) -> str:
         f'<div class="bar" aria-hidden="true"><span class="fill" style="width:{value:.2f}%"></span>'
         f'<span class="span" style="left:{low:.2f}%;width:{high - low:.2f}%"></span>{chance}</div>'
     )
+
+
+def _diagnosis(findings: Sequence[Finding] | None, history: Sequence[Mapping[str, float]]) -> str:
+    if findings is None:
+        return ""
+    steps = f" in {int(history[-1]['step']):,} steps" if history else ""
+    if not findings:
+        return f'<h2>Diagnosis</h2>\n<p class="note">Nothing wrong was seen{steps} of training.</p>'
+    rows = "".join(
+        f'<li><p class="query">{escape(each.name.capitalize())} <span class="severity {each.severity}">{each.severity}'
+        f'</span> <span class="score">{escape(each.when)}</span></p><p>{escape(each.says)}</p></li>'
+        for each in findings
+    )
+    said = f"Seen{steps} of training, the gravest first." if len(findings) > 1 else f"Seen{steps} of training."
+    return f'<h2>Diagnosis</h2>\n<p class="note">{said}</p>\n<ul class="card findings">{rows}</ul>'
 
 
 def _curves(folder: RunFolder, history: Sequence[Mapping[str, float]]) -> str:
