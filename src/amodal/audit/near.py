@@ -101,6 +101,8 @@ def _led(looks: Looks, same: np.ndarray, leaders: list[int]) -> Iterator[tuple[i
             return
         leader, rest = int(same[0]), same[1:]
         leaders.append(leader)
+        if len(rest) == 0:
+            return
         agreement = looks.agree(np.full(len(rest), leader), rest)
         for place in np.flatnonzero(agreement >= AGREE):
             yield leader, int(rest[place]), float(agreement[place])
@@ -114,10 +116,10 @@ def _candidates(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for band in range(BANDS):
         values = bands[:, band]
         order = np.argsort(values, kind="stable")
-        ordered = values[order]
+        begins = np.searchsorted(values[order], np.arange((1 << BITS) + 1))
         for flip in flips:
-            wanted = values ^ flip
-            first, last = np.searchsorted(ordered, wanted, "left"), np.searchsorted(ordered, wanted, "right")
+            wanted = (values ^ flip).astype(np.int64)
+            first, last = begins[wanted], begins[wanted + 1]
             last = np.where(last - first > _CROWD, first, last)
             yield from _joined(hashes, order, first, last)
 
