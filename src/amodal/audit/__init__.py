@@ -1,0 +1,6 @@
+"""What is wrong with data, found before any training: `examine` a table, `write_page` what was found."""
+
+from amodal.audit.examine import examine
+from amodal.audit.findings import SEVERITIES, Case, Examination, FalseNegatives, Finding, Severity
+
+__all__ = ["SEVERITIES", "Case", "Examination", "FalseNegatives", "Finding", "Severity", "examine"]
