@@ -2,5 +2,18 @@
 
 from amodal.audit.examine import examine
 from amodal.audit.findings import SEVERITIES, Case, Examination, FalseNegatives, Finding, Severity
+from amodal.audit.page import write_page
+from amodal.audit.wording import facts, headline
 
-__all__ = ["SEVERITIES", "Case", "Examination", "FalseNegatives", "Finding", "Severity", "examine"]
+__all__ = [
+    "SEVERITIES",
+    "Case",
+    "Examination",
+    "FalseNegatives",
+    "Finding",
+    "Severity",
+    "examine",
+    "facts",
+    "headline",
+    "write_page",
+]

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from amodal.audit.findings import Case, Finding
 from amodal.audit.languages import script_of
-from amodal.audit.pictures import many, splits_of
+from amodal.audit.pictures import splits_of
+from amodal.audit.wording import many
 from amodal.data.rows import Row, Table
 from amodal.data.tokenizers import Tokenizer
 

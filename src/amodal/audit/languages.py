@@ -3,7 +3,7 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 
 SAMPLE = 5000
 LETTERS = 20
@@ -35,7 +35,7 @@ def count_languages(texts: Sequence[str]) -> dict[str, int]:
     return dict(counted.most_common())
 
 
-@lru_cache(maxsize=None)
+@cache
 def _script(letter: str) -> str:
     """The first word of a letter's Unicode name, which is its script in all but a few."""
     word = unicodedata.name(letter, "unknown").split()[0].split("-")[0]

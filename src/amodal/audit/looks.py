@@ -86,8 +86,9 @@ def _edge_off(share: float) -> np.ndarray:
     """What cuts `share` of a grey picture off at each edge and brings it back to size. -> (S*S, S*S)"""
     weights = np.array(
         [
-            Image.fromarray(row[None])
-            .resize((GREY_SIDE, 1), Image.Resampling.BILINEAR, (share * GREY_SIDE, 0, (1 - share) * GREY_SIDE, 1))
+            Image.fromarray(row[None]).resize(
+                (GREY_SIDE, 1), Image.Resampling.BILINEAR, (share * GREY_SIDE, 0, (1 - share) * GREY_SIDE, 1)
+            )
             for row in np.eye(GREY_SIDE, dtype=np.float32)
         ]
     )[:, 0]

@@ -11,6 +11,7 @@ import numpy as np
 from amodal.audit.findings import Case, Finding
 from amodal.audit.measure import Measured
 from amodal.audit.near import Groups, near_pairs
+from amodal.audit.wording import many
 from amodal.data.rows import Row, Table
 
 TINY = 32
@@ -187,7 +188,3 @@ def splits_of(rows: Sequence[Row], numbers: Sequence[int]) -> set[str]:
 
 def _case(rows: Sequence[Row], group: Sequence[int], note: str) -> Case:
     return Case(tuple(rows[number].key for number in group), tuple(group), note)
-
-
-def many(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")

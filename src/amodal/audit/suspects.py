@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from amodal.audit.findings import Case, Finding
-from amodal.audit.pictures import many
+from amodal.audit.wording import many
 from amodal.core.seeds import generator_for
 from amodal.data.rows import Row, SkipLog
 from amodal.inference import Model

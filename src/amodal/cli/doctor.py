@@ -45,7 +45,9 @@ def doctor(
 
 def _lines(found: "Examination") -> list[str]:
     """The examination in a few lines."""
-    lines = [found.headline, *found.facts]
+    from amodal.audit import facts, headline
+
+    lines = [headline(found), *facts(found)]
     for finding in found.findings:
         lines += ["", f"{finding.severity.upper()}  {finding.title}: {finding.said}"]
         lines += [f"  {_case_line(case)}" for case in finding.cases[:SHOWN]]
