@@ -48,7 +48,7 @@ def caption_findings(table: Table, tokenizer: Tokenizer, english_only: bool) -> 
             kind="foreign-scripts",
             severity="warning",
             title="Captions in other scripts",
-            said=f"{many(len(foreign), 'caption')} in another script than Latin; the packaged text tower knows English.",
+            said=f"{many(len(foreign), 'caption')} not in Latin letters; the packaged text tower knows English.",
             advice="Train with a text tower that knows the language: model.text.tower=huggingface and its source.",
             cases=tuple(foreign),
         )

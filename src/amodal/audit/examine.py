@@ -61,18 +61,15 @@ def _packaged_tokenizer() -> Tokenizer:
 def _in_batches(
     table: Table, measured: Measured, same: Same, texts: dict[str, list[int]]
 ) -> tuple[FalseNegatives, ...]:
-    """Of the readable training rows (of all where there are no splits): what shares a picture, a caption or a pair
-    belongs together, and what does so with a third."""
-    rows = table.rows
-    groups = Groups(len(rows))
-    by_pair: dict[str, list[int]] = {}
-    for number, row in enumerate(rows):
-        by_pair.setdefault(row.pair, []).append(number)
-    for members in (*same.exact, *same.near, *texts.values(), *by_pair.values()):
+    """Of the readable training rows, or of all where no split is called so."""
+    groups = Groups(len(table))
+    for members in (*same.exact, *same.near):
         for number in members[1:]:
             groups.join(members[0], number)
-    trained = [number for number in measured.readable.tolist() if _is_trained_on(rows[number])] or measured.readable
-    return false_negatives([groups.find(n) for n in trained], [rows[n].pair for n in trained])
+    looks = [groups.find(number) for number in range(len(table))]
+    readable = measured.readable.tolist()
+    trained = [number for number in readable if _is_trained_on(table.rows[number])]
+    return false_negatives(table.rows, trained or readable, looks, texts)
 
 
 def _is_trained_on(row: Row) -> bool:

@@ -1,4 +1,4 @@
-"""In which writing captions are, by Unicode, and in which language, by py3langid (Lui and Baldwin 2012) if installed."""
+"""The writing of captions, by Unicode, and their language, by py3langid (Lui and Baldwin 2012) where it is installed."""
 
 import unicodedata
 from collections import Counter

@@ -15,7 +15,7 @@ RADIUS = 11
 """Bits in which the hashes of near-duplicates may differ. The index finds all pairs within 7 bits; of those beyond,
 all that agree to one bit in one of the four bands, which is most of them."""
 
-AGREE = 0.95
+AGREE = 0.96
 """Correlation from which two pictures are the same one; see `alike`."""
 
 _LEADERS = 64

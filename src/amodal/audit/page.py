@@ -51,9 +51,9 @@ def _batches(found: Examination) -> str:
         for each in found.false_negatives
     ]
     return (
-        '<h2>False negatives in a batch</h2>\n<p class="note">Rows that share a picture, a caption or a pair belong '
-        "together. Those of one pair are known; any others that meet in a batch are pushed apart. On average, exactly, "
-        "over random batches of the training rows; both directions are counted.</p>"
+        '<h2>False negatives in a batch</h2>\n<p class="note">A picture and the caption of another row belong '
+        "together when the rows share their picture, their pair or that caption. Those of one pair are known; others that "
+        "meet in a batch are pushed apart. Exact averages over random batches of the training rows.</p>"
         '<div class="card wide">'
         + html_table(("batch", "false negatives", "of each row", "without knowing pairs"), rows)
         + "</div>"
@@ -86,7 +86,8 @@ def _case(case: Case, table: Table, made: Thumbnails) -> str:
         )
     more = len(case.rows) - PICTURES_A_CASE
     note = shown_caption(case.note) + (f" · and {more:,} more" if more > 0 else "")
-    return f'<article class="card"><p class="query" dir="auto">{note}</p><div class="strip">{"".join(shots)}</div></article>'
+    strip = f'<div class="strip">{"".join(shots)}</div>'
+    return f'<article class="card"><p class="query" dir="auto">{note}</p>{strip}</article>'
 
 
 def _badge(finding: Finding) -> str:

@@ -1,4 +1,4 @@
-"""Findings about pictures: broken, blank, tiny, huge, long and thin ones; the same one twice, on either side of a split.
+"""Findings about pictures: broken, blank, tiny, huge, long and thin ones; the same one twice, or across splits.
 
 N pictures
 """

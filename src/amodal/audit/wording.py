@@ -54,5 +54,5 @@ def number(value: float) -> str:
 
 def _shares(counts: Mapping[str, int]) -> str:
     total = sum(counts.values())
-    shown = [f"{name} {count / total:.1%}" for name, count in list(counts.items())[:_SHOWN]]
+    shown = [f"{name} {count / total:.1%}" for name, count in list(counts.items())[:_SHOWN] if count / total >= 0.0005]
     return ", ".join(shown) + (f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else "")
