@@ -1,4 +1,4 @@
-"""The writing of captions, by Unicode, and their language, by py3langid (Lui and Baldwin 2012) where it is installed."""
+"""The script of captions, by Unicode, and their language, by py3langid (Lui and Baldwin 2012) if it is installed."""
 
 import unicodedata
 from collections import Counter
@@ -9,7 +9,7 @@ SAMPLE = 5000
 LETTERS = 20
 """Letters below which a language is not guessed."""
 
-SURE = 0.9
+SURE = 0.6
 
 
 def script_of(text: str) -> str:

@@ -3,24 +3,21 @@
 N pictures
 """
 
-import hashlib
 import itertools
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from amodal.audit.looks import CELLS, GREY_SIDE, SIDE, Look, look_at
 from amodal.audit.near import Looks
 from amodal.core.errors import DataError
 from amodal.core.progress import progress
-from amodal.data.pictures import BrokenPicture, PictureRef, PixelRef, picture_size
+from amodal.data.looks import CELLS, GREY_SIDE, Seen, see_all
 from amodal.data.rows import Row
 
 PICTURES_A_TASK = 64
@@ -44,12 +41,6 @@ class Measured:
         return np.setdiff1d(np.arange(len(self.size)), np.fromiter(self.broken, dtype=np.int64))
 
 
-class _Seen(NamedTuple):
-    content: np.ndarray
-    size: tuple[int, int]
-    look: Look
-
-
 def measure_pictures(rows: Sequence[Row], workers: int = 0) -> Measured:
     """Reads each picture once, in `workers` processes beside this one (0: in this one).
 
@@ -71,19 +62,22 @@ def measure_pictures(rows: Sequence[Row], workers: int = 0) -> Measured:
     return Measured(content, size, Looks(hashes, grey, colour, deviation), broken)
 
 
-def _all_seen(rows: Sequence[Row], workers: int) -> Iterator[list[_Seen | str]]:
-    """What was seen of each task's pictures, in order; no more tasks are under way than keep the workers busy."""
+def _all_seen(rows: Sequence[Row], workers: int) -> Iterator[list[Seen | str]]:
+    """What was seen of each task's pictures, in order; no more tasks are under way than keep the workers busy.
+
+    Control-C reaches every process of a terminal: this one answers it and ends the others, which do not listen.
+    """
     tasks = ([row.picture for row in part] for part in _parts(rows))
     if workers == 0:
-        yield from map(_see_all, tasks)
+        yield from map(see_all, tasks)
         return
-    waiting: deque[Future[list[_Seen | str]]] = deque()
+    waiting: deque[Future[list[Seen | str]]] = deque()
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts)
+    pool = ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
     done = 0
     try:
         for task in tasks:
-            waiting.append(pool.submit(_see_all, task))
+            waiting.append(pool.submit(see_all, task))
             if len(waiting) > 4 * workers:
                 yield waiting.popleft().result()
                 done += 1
@@ -102,23 +96,3 @@ def _all_seen(rows: Sequence[Row], workers: int) -> Iterator[list[_Seen | str]]:
 
 def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     return (rows[start : start + PICTURES_A_TASK] for start in range(0, len(rows), PICTURES_A_TASK))
-
-
-def _see_all(pictures: Iterable[PictureRef]) -> list[_Seen | str]:
-    return [_see(picture) for picture in pictures]
-
-
-def _see(picture: PictureRef) -> _Seen | str:
-    """What is kept of a picture, or why it cannot be read."""
-    try:
-        content, image = picture.content(), picture.image(SIDE)
-        size = image.size if isinstance(picture, PixelRef) else picture_size(content)
-    except BrokenPicture as broken:
-        return str(broken)
-    digest = hashlib.blake2b(content, digest_size=16).digest()
-    return _Seen(np.frombuffer(digest, np.uint64), size, look_at(image))
-
-
-def _leave_interrupts() -> None:
-    """Control-C reaches every process of a terminal; the one that asked answers it, and then ends the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

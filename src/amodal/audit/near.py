@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from amodal.audit.looks import FLAT, alike
+from amodal.data.looks import FLAT, alike
 
 BANDS, BITS = 4, 16
 RADIUS = 11

@@ -52,8 +52,8 @@ def _batches(found: Examination) -> str:
     ]
     return (
         '<h2>False negatives in a batch</h2>\n<p class="note">A picture and the caption of another row belong '
-        "together when the rows share their picture, their pair or that caption. Those of one pair are known; others that "
-        "meet in a batch are pushed apart. Exact averages over random batches of the training rows.</p>"
+        "together when the rows share their picture, their pair or that caption. Those of one pair are known; others "
+        "that meet in a batch are pushed apart. Exact averages over random batches of the training rows.</p>"
         '<div class="card wide">'
         + html_table(("batch", "false negatives", "of each row", "without knowing pairs"), rows)
         + "</div>"

@@ -189,10 +189,11 @@ def _confusion(confusion: Confusion) -> str:
     mixed = [(names[i], names[j], f"{int(wrong_CC[i, j]):,}") for i, j in cells if wrong_CC[i, j]]
     matrix = _matrix(confusion) if len(names) <= MATRIX_CLASSES else ""
     hardest = html_table(("class", "right", "pictures"), classes)
+    confused = html_table(("is", "was called", "times"), mixed)
     return (
         f'<h2>Classes</h2>\n<p class="note">{len(names):,} classes.</p>{matrix}<div class="pair">'
         f'<div class="card wide"><h3>Hardest</h3>{hardest}</div>'
-        f'<div class="card wide"><h3>Most often mixed up</h3>{html_table(("is", "was called", "times"), mixed)}</div></div>'
+        f'<div class="card wide"><h3>Most often mixed up</h3>{confused}</div></div>'
     )
 
 

@@ -1,12 +1,16 @@
 """What one picture looks like in a few hundred bytes: a 64-bit hash, a small grey picture, a little colour.
 
-N pictures · S side of the small picture · P cells of colour
+Imports little, since worker processes import it. N pictures · S side of the small picture · P cells of colour
 """
 
+import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+
+from amodal.data.pictures import BrokenPicture, PictureRef, PixelRef, picture_size
 
 SIDE = 32
 """Side of the picture that the hash is computed from."""
@@ -32,6 +36,19 @@ class Look(NamedTuple):
     grey: np.ndarray
     colour: np.ndarray
     deviation: float
+
+
+class Seen(NamedTuple):
+    """What one reading of a picture gave. content: (2,) uint64, a hash of its bytes; size: (width, height)."""
+
+    content: np.ndarray
+    size: tuple[int, int]
+    look: Look
+
+
+def see_all(pictures: Iterable[PictureRef]) -> list[Seen | str]:
+    """What is kept of each picture, or why it cannot be read; decoded at a reduced scale where its format can."""
+    return [_see(picture) for picture in pictures]
 
 
 def look_at(image: Image.Image) -> Look:
@@ -70,6 +87,16 @@ def alike(grey_one: np.ndarray, grey_two: np.ndarray, colour_one: np.ndarray, co
     apart = np.sqrt(((first - second) ** 2).mean(axis=1))
     strongest = np.sqrt(np.maximum((first**2).mean(axis=1), (second**2).mean(axis=1)))
     return np.where(apart <= 4 + 0.3 * strongest, best, 0.0)
+
+
+def _see(picture: PictureRef) -> Seen | str:
+    try:
+        content, image = picture.content(), picture.image(SIDE)
+        size = image.size if isinstance(picture, PixelRef) else picture_size(content)
+    except BrokenPicture as broken:
+        return str(broken)
+    digest = hashlib.blake2b(content, digest_size=16).digest()
+    return Seen(np.frombuffer(digest, np.uint64), size, look_at(image))
 
 
 def _centred(grey: np.ndarray) -> np.ndarray:
