@@ -57,6 +57,7 @@ def same_pictures(measured: Measured) -> Same:
         group = near.find(one)
         lowest[group] = min(agreement, lowest.get(group, 1.0))
     groups = [group for group in near.members() if near.find(group[0]) in lowest]
+    groups.sort(key=lambda group: -lowest[near.find(group[0])])  # the surest first
     return Same(exact.members(), groups, [lowest[near.find(group[0])] for group in groups])
 
 
@@ -117,7 +118,7 @@ def same_picture_findings(table: Table, measured: Measured, same: Same) -> Itera
     """Pictures that are there twice, and those of them that stand in two splits."""
     rows = table.rows
     halves = measured.content
-    agree = [f"agree to {agreement:.2f}" for agreement in same.agreement]
+    agree = [f"agreement {agreement:.2f}" for agreement in same.agreement]
     for name, groups, notes in (("", same.exact, ["the same bytes"] * len(same.exact)), ("near-", same.near, agree)):
         words = "Near-duplicate pictures" if name else "Duplicate pictures"
         what = "look the same (compressed, resized, slightly cut or brightened anew)" if name else "are the same file"
@@ -132,7 +133,8 @@ def same_picture_findings(table: Table, measured: Measured, same: Same) -> Itera
                 title=f"{words} across splits",
                 said=f"{many(len(leaked), 'picture')} in more than one split"
                 + (", in copies that look the same." if name else ", byte for byte."),
-                advice="Keep each picture in one split: figures on a test picture that was trained on are too good.",
+                advice=("Look at them, and keep" if name else "Keep")
+                + " each picture in one split: figures on a test picture that was trained on are too good.",
                 cases=tuple(leaked),
             )
         if cases:
