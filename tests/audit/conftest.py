@@ -1,6 +1,5 @@
-"""Sources to examine: pictures of soft random colours, no two alike, each with a caption of its own."""
+"""A source to examine: pictures of soft random colours, no two alike, each with a caption of its own."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,41 +10,53 @@ from amodal.data.pictures import FileRef
 from amodal.data.rows import Row, SkipLog, Table, caption_pair
 
 WORDS = ("river", "castle", "horse", "market", "lantern", "garden", "bridge", "violin", "harbour", "forest")
+HEALTHY = 60
 
 
-def soft_picture(seed: int, size: tuple[int, int] = (120, 90)) -> Image.Image:
-    """A picture of a few blurred patches."""
-    patches = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return Image.fromarray(patches).resize(size, Image.Resampling.BICUBIC)
+class Source:
+    """Rows that tests add to. `picture` and `caption` give what is like no other."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.rows, self.skipped = folder, list[Row](), SkipLog(1.0)
 
-def caption(number: int) -> str:
-    """A caption of its own for each number below 1,000."""
-    hundreds, rest = divmod(number, 100)
-    return f"the {WORDS[rest // 10]} by the {WORDS[rest % 10]} on day {hundreds + 1}"
+    def picture(self, seed: int, size: tuple[int, int] = (120, 90)) -> Image.Image:
+        """A picture of a few blurred patches."""
+        patches = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        return Image.fromarray(patches).resize(size, Image.Resampling.BICUBIC)
+
+    def caption(self, number: int) -> str:
+        """A caption of its own for each number below 1,000."""
+        hundreds, rest = divmod(number, 100)
+        return f"the {WORDS[rest // 10]} by the {WORDS[rest % 10]} on day {hundreds + 1}"
+
+    def add(
+        self, content: Image.Image | bytes | None = None, captions: str | tuple[str, ...] = "", split: str = "train"
+    ) -> int:
+        """Adds a row, by default a healthy one. -> its number"""
+        number = len(self.rows)
+        path = self.folder / f"{number:03}.png"
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            (content or self.picture(number)).save(path)
+        said = (captions,) if isinstance(captions, str) else captions
+        said = said if said != ("",) else (self.caption(number),)
+        attributes = {"split": split} if split else {}
+        reference = FileRef(path)
+        self.rows.append(
+            Row(key=path.name, picture=reference, captions=said, pair=caption_pair(said), attributes=attributes)
+        )
+        return number
+
+    def table(self, classes: tuple[str, ...] | None = None) -> Table:
+        """What was added."""
+        return Table("planted", self.rows, self.skipped, classes)
 
 
 @pytest.fixture
-def healthy(tmp_path: Path) -> Callable[..., Table]:
-    """healthy(60): a table of so many rows with nothing wrong; the last quarter is the test split."""
-
-    def make(count: int = 60) -> Table:
-        rows = []
-        for number in range(count):
-            path = tmp_path / f"{number:03}.png"
-            soft_picture(number).save(path)
-            rows.append(row(path, caption(number), "test" if number >= 0.75 * count else "train"))
-        return Table("healthy", rows, SkipLog(1.0))
-
-    return make
-
-
-def row(path: Path, said: str, split: str = "train") -> Row:
-    """A row of a picture file; its key is the file's name."""
-    return Row(
-        key=path.name,
-        picture=FileRef(path),
-        captions=(said,),
-        pair=caption_pair([said]),
-        attributes={"split": split} if split else {},
-    )
+def source(tmp_path: Path) -> Source:
+    """60 healthy rows, the last 15 of them the test split."""
+    made = Source(tmp_path)
+    for number in range(HEALTHY):
+        made.add(split="test" if number >= 45 else "train")
+    return made

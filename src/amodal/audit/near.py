@@ -5,6 +5,7 @@ N pictures · U leaders · C candidate pairs
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -130,7 +131,7 @@ def _joined(
     """Each place with the entries `first` to `last` of the order, in blocks, those that are near enough, once each."""
     counts = last - first
     blocks = np.searchsorted(np.cumsum(counts), np.arange(0, counts.sum(), _CANDIDATES_AT_ONCE), "left")
-    for start, end in zip(blocks, [*blocks[1:], len(counts)], strict=True):
+    for start, end in pairwise([*blocks, len(counts)]):
         count = counts[start:end]
         one = np.repeat(np.arange(start, end), count)
         within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
