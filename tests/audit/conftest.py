@@ -30,7 +30,10 @@ class Source:
         return f"the {WORDS[rest // 10]} by the {WORDS[rest % 10]} on day {hundreds + 1}"
 
     def add(
-        self, content: Image.Image | bytes | None = None, captions: str | tuple[str, ...] = "", split: str = "train"
+        self,
+        content: Image.Image | bytes | None = None,
+        captions: str | tuple[str, ...] = "",
+        split: str = "train",
     ) -> int:
         """Adds a row, by default a healthy one. -> its number"""
         number = len(self.rows)
@@ -39,13 +42,11 @@ class Source:
             path.write_bytes(content)
         else:
             (content or self.picture(number)).save(path)
-        said = (captions,) if isinstance(captions, str) else captions
-        said = said if said != ("",) else (self.caption(number),)
+        said = captions or self.caption(number)
+        said = (said,) if isinstance(said, str) else said
         attributes = {"split": split} if split else {}
-        reference = FileRef(path)
-        self.rows.append(
-            Row(key=path.name, picture=reference, captions=said, pair=caption_pair(said), attributes=attributes)
-        )
+        pair = caption_pair(said)
+        self.rows.append(Row(key=path.name, picture=FileRef(path), captions=said, pair=pair, attributes=attributes))
         return number
 
     def table(self, classes: tuple[str, ...] | None = None) -> Table:
