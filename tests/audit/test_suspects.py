@@ -42,7 +42,7 @@ def test_each_caption_of_a_picture_is_judged(shapes: Path, model: Model) -> None
     rows = [replace(first, captions=(first.captions[0], "a blue triangle")), *table.rows[1:]]
     finding = examine(replace(table, rows=rows), model=model).finding("suspicious-pairs")
     assert finding is not None
-    assert [case.note for case in finding.cases if case.rows == (0,)][0].endswith("a blue triangle")
+    assert next(case.note for case in finding.cases if case.rows == (0,)).endswith("a blue triangle")
 
 
 def test_one_pair_alone_cannot_be_doubted(shapes: Path, model: Model) -> None:
