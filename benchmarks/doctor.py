@@ -19,9 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from amodal.audit import examine
 from amodal.core.progress import progress
-from amodal.data.sources import open_table
 
 SIZE = (320, 240)
 COPY_EVERY = 100
@@ -58,6 +56,9 @@ def is_copy(number: int) -> bool:
 
 def measure(table: Path, workers: int) -> dict[str, float]:
     """Time of reading the table and of the examination, peak memory, and what became of the planted copies."""
+    from amodal.audit import examine  # here, since every worker imports this file: it need not load torch
+    from amodal.data.sources import open_table
+
     started = time.monotonic()
     opened = open_table(table, max_skipped=1.0)
     read = time.monotonic()
