@@ -17,7 +17,7 @@ def spoiled(shapes: Path, tmp_path: Path) -> Path:
         (tmp_path / name).write_bytes(shapes.with_name(name).read_bytes())
     (tmp_path / "red-circle-1.png").write_bytes(b"no picture at all")
     (tmp_path / "copy.png").write_bytes(shapes.with_name("red-circle-0.png").read_bytes())
-    lines += ["copy.png,a blue square,test", "gone.png,a lost thing,train"]
+    lines += ["copy.png,a yellow circle,test", "gone.png,a lost thing,train"]
     (tmp_path / "pairs.csv").write_text("\n".join(lines))
     return tmp_path / "pairs.csv"
 

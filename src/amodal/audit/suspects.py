@@ -1,4 +1,4 @@
-"""Pairs that a model doubts: the picture fits its own caption no better than captions of other pictures.
+"""Pairs that a model doubts: captions of many other pictures fit the picture as well as its own.
 
 B pairs · S sampled captions · D width of the joint space
 """
@@ -16,9 +16,9 @@ from amodal.inference import Model
 SAMPLE = 512
 """Captions of other pictures that a caption is compared with."""
 
-DOUBTFUL = 0.5
+DOUBTFUL = 0.25
 """Share of them that must fit the picture at least as well. Of captions that have nothing to do with their picture
-half lie beyond it; of right ones hardly any, if the model knows what is on the picture."""
+three quarters lie beyond it; of right ones few, if the model knows what is on the picture."""
 
 _ROWS_AT_ONCE = 1024
 
@@ -42,8 +42,8 @@ def suspicious_pairs(rows: Sequence[Row], readable: Sequence[int], model: Model)
             kind="suspicious-pairs",
             severity="warning",
             title="Pairs that the model doubts",
-            said=f"{many(len(doubted), 'caption')} that fit their picture no better than those of other pictures do "
-            f"({model.name}).",
+            said=f"{many(len(doubted), 'caption')} that fit their picture no better than at least "
+            f"{DOUBTFUL:.0%} of those of other pictures do ({model.name}).",
             advice="Look at them, the first ones first: a caption of another picture, or a thing the model never saw.",
             cases=tuple(case for _, case in doubted),
         )
