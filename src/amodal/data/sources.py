@@ -48,12 +48,12 @@ def open_table(source: str | Path, *, max_skipped: float = MAX_SKIPPED) -> Table
         raise _unreadable(error, path) from error
 
 
-def open_pictures(source: str | Path) -> Table:
+def open_pictures(source: str | Path, *, max_skipped: float = MAX_SKIPPED) -> Table:
     """As `open_table`, but a folder of pictures that nothing is said of will do, too. Raises DataError."""
     try:
-        return open_table(source)
+        return open_table(source, max_skipped=max_skipped)
     except NoCaptions:
-        return read_loose_pictures(Path(source).expanduser())
+        return read_loose_pictures(Path(source).expanduser(), max_skipped=max_skipped)
 
 
 def absolute_source(source: str) -> str:

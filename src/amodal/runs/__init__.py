@@ -3,7 +3,9 @@
 from amodal.runs.card import RunCard, current_versions, read_card
 from amodal.runs.findings import Finding, read_findings, write_findings
 from amodal.runs.folder import SCHEMA, RunFolder, default_run_path
+from amodal.runs.gallery import Thumbnails, shown_caption
 from amodal.runs.history import History
+from amodal.runs.page import html_page, html_table
 from amodal.runs.report import Confusion, write_report
 from amodal.runs.retrievals import Examples
 
@@ -15,10 +17,14 @@ __all__ = [
     "History",
     "RunCard",
     "RunFolder",
+    "Thumbnails",
     "current_versions",
     "default_run_path",
+    "html_page",
+    "html_table",
     "read_card",
     "read_findings",
+    "shown_caption",
     "write_findings",
     "write_report",
 ]
