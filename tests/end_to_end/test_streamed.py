@@ -17,7 +17,7 @@ import pytest
 
 from amodal.runs import History, RunFolder
 
-SECONDS = 180
+SECONDS = 600
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo and signals are tested on Linux only")
 
 
