@@ -54,7 +54,8 @@ def write_report(
     """Writes report.html and, beside it, the plots as PNG.
 
     history: rows as `History.read` gives them; skipped: (where, why) of inputs that were left out; attribution: source
-    and licence of the pictures shown; findings: what the diagnosis saw, None where it did not look. What is absent or empty is left out of the page.
+    and licence of the pictures shown; findings: what the diagnosis saw, None where it did not look. What
+    is absent or empty is left out of the page.
     """
     sections = [_figures(figures), _diagnosis(findings, history), _curves(folder, history)]
     if examples is not None and len(examples.captions) and len(examples.image_features):
