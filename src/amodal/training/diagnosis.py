@@ -27,6 +27,7 @@ GAP = 1.0  # distance of the means of two unit-length clouds; CLIP as published 
 CUT = 0.01  # share of captions
 RISE = (3.0, 0.1)  # standard errors, and share of the lowest loss
 LOUD = (10.0, 2.0)  # gradient norms over the clip, and over what they were at the lowest loss
+LOST = 0.5  # of what had been learnt, from the loss of guessing down to the lowest
 WINDOW = (20, 200)  # least and most steps that a loss is averaged over, else an epoch
 LOOKS = 3  # at features and gradients, an epoch; so many in a row make a finding
 LOOK_EVERY = 500  # steps, in a longer epoch
@@ -41,11 +42,11 @@ def mean_cosine(x_BD: Tensor) -> float:
 
 
 def effective_rank(x_BD: Tensor) -> float:
-    """e to the entropy of the singular values over their sum: how many directions the rows fill, from 1 to min(B, D)
-    (Roy and Vetterli 2007)."""
+    """e to the entropy of the singular values over their sum: how many directions the rows fill, from 1 to min(B, D),
+    and 0 where all are nought (Roy and Vetterli 2007)."""
     gram = x_BD @ x_BD.T if len(x_BD) < x_BD.shape[1] else x_BD.T @ x_BD
     values = torch.linalg.eigvalsh(gram.double()).clamp(min=0).sqrt()
-    return torch.special.entr(values / values.sum()).sum().exp().item()
+    return torch.special.entr(values / values.sum()).sum().exp().item() if values.any() else 0.0
 
 
 def modality_gap(image_BD: Tensor, text_BD: Tensor) -> float:
@@ -172,20 +173,25 @@ def at_clamp(window: Window) -> str:
 
 
 def too_high_rate(lowest: Window, now: Window, clip: float, rate: float) -> str:
-    """Whether the loss has risen from its lowest window beyond the noise while gradients are far above the clip and
-    grow. -> what to say, or nothing
+    """Whether the loss has risen from its lowest window beyond the noise, and either gradients are far above the clip
+    and grow, or half of what had been learnt is lost. -> what to say, or nothing
 
-    A loss that grows because guessing costs more (a queue that fills) has not risen.
+    With features of unit length, weights that are too large make gradients small, so that loud ones are no must. A loss
+    that grows because guessing costs more (a queue that fills) has not risen.
     """
-    rise = (now.mean() - now.chance / now.steps) - (lowest.mean() - lowest.chance / lowest.steps)
+    learnt = (lowest.chance - lowest.loss) / lowest.steps
+    rise = learnt - (now.chance - now.loss) / now.steps
     noise = math.hypot(now.error(), lowest.error())
     before, after = lowest.typical_norm(), now.typical_norm()
-    if rise <= max(RISE[0] * noise, RISE[1] * lowest.mean()) or after <= max(LOUD[0] * clip, LOUD[1] * before):
+    loud = after > max(LOUD[0] * clip, LOUD[1] * before)
+    lost = now.chance > 0 and rise > LOST * learnt
+    if rise <= max(RISE[0] * noise, RISE[1] * lowest.mean()) or not (loud or lost):
         return ""
+    back = f" {min(rise / learnt, 1):.0%} of what had been learnt is lost." if lost and learnt > 0 else ""
     return (
-        f"The loss rose from {lowest.mean():.3f} ({lowest}) to {now.mean():.3f} ({now}); its noise is {noise:.3f}. "
-        f"Gradient norms grew from {before:.3g} to {after:.3g}, and the clip is {clip:g}: the learning rate of "
-        f"{rate:g} is too high. Try training.learning_rate: {rate / 10:.2g}, or a longer training.warmup."
+        f"The loss rose from {lowest.mean():.3f} ({lowest}) to {now.mean():.3f} ({now}); its noise is {noise:.3f}."
+        f"{back} Gradient norms went from {before:.3g} to {after:.3g}; the clip is {clip:g}. The learning rate of "
+        f"{rate:g} is too high: try training.learning_rate: {rate / 10:.2g}, or a longer training.warmup."
     )
 
 
@@ -291,7 +297,7 @@ class Diagnosis:
     def _look(self, step: int, batch: Batch, result: StepResult) -> None:
         """Gradients and features now; a symptom is told when several looks in a row have seen it."""
         seen = dict(_no_gradient(self._model))
-        if step > self._warmup:
+        if step > self._warmup + WINDOW[0]:  # new towers say the same of everything at first
             seen |= {name: (severity, says) for name, severity, says in _features(batch, result)}
         self._in_a_row = {name: self._in_a_row.get(name, 0) + 1 for name in seen}
         for name, (severity, says) in seen.items():
