@@ -357,7 +357,8 @@ def _features(batch: Batch, result: StepResult) -> Iterator[tuple[str, Severity,
             how = "are almost the same" if cosine > ALIKE else "lie in a few directions"
             says = (
                 f"The vectors of different {name} {how}: their mean cosine is {cosine:.3f}, and {len(rows)} of them "
-                f"fill {rank:.1f} of {possible} directions (effective rank). Lower training.learning_rate, take larger batches, and see that the {name} differ."
+                f"fill {rank:.1f} of {possible} directions (effective rank). Lower training.learning_rate, take larger "
+                f"batches, and see that the {name} differ."
             )
             yield f"{name} collapsed", "warning", says
     gap = modality_gap(*sides.values())
