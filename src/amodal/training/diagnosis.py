@@ -350,6 +350,7 @@ def _features(batch: Batch, result: StepResult) -> Iterator[tuple[str, Severity,
     image_BD, text_BD = (result.features.get(name) for name in ("image", "text"))
     if image_BD is None or text_BD is None or len(rows) < 8 or len(image_BD) != len(batch):
         return
+    collapsed = False
     sides = {"pictures": image_BD[rows].float(), "captions": text_BD[rows].float()}
     for name, x_BD in sides.items():
         cosine, rank, possible = mean_cosine(x_BD), effective_rank(x_BD), min(x_BD.shape)
@@ -360,9 +361,10 @@ def _features(batch: Batch, result: StepResult) -> Iterator[tuple[str, Severity,
                 f"fill {rank:.1f} of {possible} directions (effective rank). Lower training.learning_rate, take larger "
                 f"batches, and see that the {name} differ."
             )
+            collapsed = True
             yield f"{name} collapsed", "warning", says
     gap = modality_gap(*sides.values())
-    if gap > GAP:
+    if gap > GAP and not collapsed:  # of two points the distance says nothing more
         says = (
             f"Pictures and captions lie in two places: their means are {gap:.2f} apart, where 0 is none and CLIP as "
             "published has 0.82. Ranking may work all the same, but a cosine between the two kinds says little by "
