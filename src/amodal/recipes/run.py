@@ -1,5 +1,6 @@
 """run(recipe): build, cache, train, evaluate, report. What a recipe says, done from top to bottom."""
 
+import os
 import shlex
 import time
 from collections.abc import Callable
@@ -142,7 +143,10 @@ def _run(
     hooks = _hooks(recipe, folder, learned, validation, say, ranks)
     together = f", {ranks.count} processes" if ranks.count > 1 else ""
     say(f"training {_count(model, trainable=True):,} of {_count(model):,} parameters on {device}{together}")
-    at = train(task, model, batches, settings(recipe.training), hooks, checkpoint=folder.last, device=device)
+    how = settings(
+        recipe.training, workers=_spare_cores(ranks) if recipe.model.image.trainable and device.type != "cpu" else 0
+    )
+    at = train(task, model, batches, how, hooks, checkpoint=folder.last, device=device)
     timings["training"] = at.seconds
     ranks.wait()  # for the best weights
     if ranks.rank:
@@ -156,10 +160,16 @@ def _run(
     return Finished(folder, figures, timings)
 
 
-def settings(training: TrainingConfig) -> Settings:
-    """What the loop needs of a recipe's training part."""
-    taken = training.model_dump(exclude={"batch_size", "augment", "precision", "shard"})
-    return Settings(**taken)
+def settings(training: TrainingConfig, *, workers: int = 0) -> Settings:
+    """What the loop needs of a recipe's training part; workers: where it does not say."""
+    taken = training.model_dump(exclude={"batch_size", "augment", "precision", "shard", "bucket"})
+    return Settings(**{**taken, "workers": workers if training.workers is None else training.workers})
+
+
+def _spare_cores(ranks: Ranks) -> int:
+    """Cores for each process beyond its own, at most 8."""
+    together = int(os.environ.get("LOCAL_WORLD_SIZE", ranks.count))
+    return max(0, min(8, (os.cpu_count() or 1) // together - 1))
 
 
 def finish(
