@@ -4,6 +4,7 @@ benchmarks beside this file."""
 import logging
 import random
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from amodal.data.emoji import bundled_table
+from amodal.data.rows import Row
 from amodal.models import DualEncoder, ProjectionHead
 from amodal.towers import TextTransformer, TimmTower, clip_image_weights, clip_text_weights
 
@@ -47,11 +49,16 @@ def our_model(peer: Any) -> DualEncoder:
     return DualEncoder(image, text, *heads).eval()
 
 
-def caption_ids(count: int) -> Tensor:
-    """CLIP's ids of `count` distinct bundled names with their keywords in a template, in random order. -> (N, 77)"""
-    captions = list(dict.fromkeys(TEMPLATE.format(row.captions[0]) for row in bundled_table().rows))
-    random.Random(0).shuffle(captions)
-    return peer_module("open_clip").get_tokenizer("ViT-B-32")(captions[:count])
+def captioned(count: int) -> tuple[list[Row], list[str]]:
+    """`count` bundled pictures of one style in random order, and for each its name with its keywords in a template."""
+    rows = list(bundled_table(styles=("noto",)).rows)
+    random.Random(0).shuffle(rows)
+    return rows[:count], [TEMPLATE.format(row.captions[0]) for row in rows[:count]]
+
+
+def clip_ids(texts: Sequence[str]) -> Tensor:
+    """Ids by open_clip's tokenizer, which pads every text to the end of the context. -> (N, 77)"""
+    return peer_module("open_clip").get_tokenizer("ViT-B-32")(list(texts))
 
 
 def cut(ids: Tensor) -> tuple[Tensor, Tensor]:

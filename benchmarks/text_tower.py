@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from same_weights import CONTEXT, TEMPLATE, VOCABULARY, WIDTH, caption_ids, cut, open_clip_model, our_model
+from same_weights import CONTEXT, TEMPLATE, VOCABULARY, WIDTH, captioned, clip_ids, cut, open_clip_model, our_model
 from timing import spent
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
@@ -110,7 +110,7 @@ def by_length(ids: Tensor) -> Tensor:
 @torch.inference_mode()
 def measure(count: int, batch: int, repeats: int) -> dict[str, Any]:
     """Texts a second of each, how often ours goes into a peer's time, and the largest difference to ours."""
-    ids, encoders = caption_ids(count), ways()
+    ids, encoders = clip_ids(captioned(count)[1]), ways()
     plain, ordered = torch.arange(len(ids)).split(batch), by_length(ids).split(batch)
     turns = [
         {name: partial(encode, ids[our if name == "ours" else their]) for name, encode in encoders.items()}

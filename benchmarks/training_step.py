@@ -4,8 +4,8 @@ loop: the same fresh weights, the same batches, AdamW with the same rates, float
     pip install --group bench        # open_clip_torch
     python benchmarks/training_step.py [--steps 5] [--batch 32] [--threads 1] [--json]
 
-Pictures are the bundled ones at 224 px, captions the bundled names with their keywords in a template; both are tensors
-before the clock starts. open_clip's side is `train_one_epoch` of its own program, one step at a time, with captions
+Pictures are bundled ones at 224 px, captions their names with keywords in a template; both are tensors before the clock
+starts. open_clip's side is `train_one_epoch` of its own program, one step at a time, with captions
 padded to 77 as its tokenizer makes them; ours is the loop's step with the same captions cut to the longest of the
 batch, as our tokenizer makes them. The losses of all steps are compared.
 """
@@ -14,34 +14,29 @@ import argparse
 import json
 import logging
 import math
-from argparse import Namespace
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from same_weights import caption_ids, cut, open_clip_model, our_model, peer_module
+from open_clip_loop import BETAS, DECAY, RATE, TOTAL, WARMUP, Step, peer_step
+from same_weights import captioned, clip_ids, cut, open_clip_model, our_model
 from timing import spent
 from torch import Tensor
 
 from amodal.core.batch import Batch
-from amodal.data.emoji import bundled_table
 from amodal.data.transforms import fit_picture, to_tensor
 from amodal.objectives import InfoNCE
 from amodal.tasks import Contrastive
 from amodal.training import build_optimizer, plain, warmup_cosine
 from amodal.training.loop import clip_gradients
 
-RATE, DECAY, BETAS, EPS = 5e-4, 0.2, (0.9, 0.98), 1e-8
-WARMUP, TOTAL = 100, 10_000
 MEAN, STD = (0.481, 0.458, 0.408), (0.269, 0.261, 0.276)
-Step = Callable[[Tensor, Tensor], None]
 
 
 def batches(count: int, size: int) -> list[tuple[Tensor, Tensor]]:
     """Pixels (B, 3, 224, 224) and ids (B, 77), different ones for each step."""
-    rows = bundled_table().rows[: count * size]
+    rows, captions = captioned(count * size)
     pixels = torch.stack([to_tensor(fit_picture(row.picture.image(), 224, "crop"), MEAN, STD) for row in rows])
-    return list(zip(pixels.split(size), caption_ids(len(rows)).split(size), strict=True))
+    return list(zip(pixels.split(size), clip_ids(captions).split(size), strict=True))
 
 
 def our_step(peer: Any, losses: list[float]) -> Step:
@@ -65,66 +60,6 @@ def our_step(peer: Any, losses: list[float]) -> Step:
         losses.append(result.terms["loss"])
 
     return step
-
-
-def peer_step(peer: Any, losses: list[float]) -> Step:
-    """One step of open_clip's own loop, with the optimiser and the schedule of its own program."""
-    train_one_epoch = peer_module("open_clip_train.train").train_one_epoch
-    peer.output_dict = True
-    named = [(name, p) for name, p in peer.named_parameters() if p.requires_grad]
-    plain = [p for name, p in named if p.ndim < 2 or any(part in name for part in ("bn", "ln", "bias", "logit_scale"))]
-    rest = [p for _, p in named if not any(p is other for other in plain)]
-    groups = [{"params": plain, "weight_decay": 0.0}, {"params": rest, "weight_decay": DECAY}]
-    optimizer = torch.optim.AdamW(groups, lr=RATE, betas=BETAS, eps=EPS)
-    schedule = peer_module("open_clip_train.scheduler").cosine_lr(optimizer, RATE, WARMUP, TOTAL)
-    loss, done = peer_module("open_clip").ClipLoss(), []
-
-    def told(**given: Any) -> dict[str, Tensor]:
-        found = loss(**given)
-        losses.append(found["contrastive_loss"].item())
-        return found
-
-    def step(pixels: Tensor, ids: Tensor) -> None:
-        data = {"train": _OneBatch(pixels, ids)}
-        train_one_epoch(peer, data, told, len(done), optimizer, None, schedule, None, _arguments(len(ids)))
-        done.append(True)
-
-    return step
-
-
-class _OneBatch:
-    """What open_clip's loop calls its data: an epoch of one batch."""
-
-    num_batches = 1
-
-    def __init__(self, pixels: Tensor, ids: Tensor) -> None:
-        self.dataloader, self.num_samples, self._batch = self, len(ids), (pixels, ids)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Nothing to shuffle."""
-
-    def __iter__(self):
-        yield self._batch
-
-
-def _arguments(size: int) -> Namespace:
-    """What open_clip's loop reads of its command line; logging is left to one line a step, which is not shown."""
-    return Namespace(
-        device="cpu",
-        precision="fp32",
-        distill=False,
-        accum_freq=1,
-        skip_scheduler=False,
-        grad_clip_norm=None,
-        horovod=False,
-        log_every_n_steps=1,
-        batch_size=size,
-        world_size=1,
-        rank=0,
-        local_rank=0,
-        log_local=False,
-        wandb=False,
-    )
 
 
 def measure(steps: int, size: int) -> dict[str, Any]:

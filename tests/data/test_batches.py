@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from PIL import Image
 from amodal.core.batch import Batch
 from amodal.core.errors import DataError
 from amodal.core.ranks import ALONE, Ranks
-from amodal.data.batches import Captions, PairBatches, Part, Pictures, draw_index, fewer_words
+from amodal.data.batches import MEMORY_FOR_PICTURES, Captions, PairBatches, Part, Pictures, draw_index, fewer_words
 from amodal.data.pictures import BrokenPicture, BytesRef
 from amodal.data.rows import Row, SkipLog
 from amodal.data.tokenizers import train_bpe
@@ -30,9 +31,9 @@ def numbers(rows: list[int], own: slice, draw: torch.Generator) -> dict[str, tor
     return {"pixels": torch.tensor(rows[own]), "ids": torch.rand(len(rows), generator=draw)[own]}
 
 
-def made(count: int, batch_size: int, seed: int = 0, pairs: list[str] | None = None) -> PairBatches:
+def made(count: int, batch_size: int, seed: int = 0, pairs: list[str] | None = None, **given: Any) -> PairBatches:
     keys = [f"row {number}" for number in range(count)]
-    return PairBatches(keys, pairs or keys, [numbers], batch_size=batch_size, seed=seed)
+    return PairBatches(keys, pairs or keys, [numbers], batch_size=batch_size, seed=seed, **given)
 
 
 def rows_of(batch: Batch) -> list[int]:
@@ -90,6 +91,65 @@ def test_a_step_is_the_same_whatever_was_asked_before() -> None:
     assert not same(made(10, 3, seed=1)[0], told[0])
 
 
+class Rank(Ranks):
+    """One of several, without the others."""
+
+    def __init__(self, rank: int, count: int) -> None:
+        self.rank, self.count = rank, count
+
+
+def bucketed(count: int, batch_size: int, bucket: int, **given: Any) -> tuple[PairBatches, list[int]]:
+    """Rows whose lengths are a permutation of 0, 1, 2 ..."""
+    lengths = torch.randperm(count, generator=torch.Generator().manual_seed(9)).tolist()
+    return made(count, batch_size, lengths=lengths, bucket=bucket, **given), lengths
+
+
+@pytest.mark.parametrize(("count", "batch_size", "bucket"), [(100, 4, 5), (103, 4, 4), (12, 4, 9), (7, 7, 1)])
+def test_bucketed_rows_come_once_an_epoch(count: int, batch_size: int, bucket: int) -> None:
+    batches, _ = bucketed(count, batch_size, bucket)
+    for epoch in range(3):
+        first = epoch * batches.steps_per_epoch
+        seen = [row for b in batches.steps(first, first + batches.steps_per_epoch) for row in rows_of(b)]
+        assert len(seen) == len(set(seen)) == count // batch_size * batch_size
+    met = {row for batch in batches.steps(0, 40 * batches.steps_per_epoch) for row in rows_of(batch)}
+    assert met == set(range(count))  # what is left over is drawn anew, not always the longest
+
+
+def test_bucketed_rows_of_a_batch_are_alike_in_length_and_batches_are_not_in_order() -> None:
+    """Of 4 batches dealt out by length, one spans about a quarter of all lengths, where it would span 0.88."""
+    spans, means, companions = [], [], set()
+    batches, lengths = bucketed(800, 8, 4)
+    for batch in batches.steps(0, 200):
+        of_batch = [lengths[row] for row in rows_of(batch)]
+        spans.append((max(of_batch) - min(of_batch)) / 800)
+        means.append(sum(of_batch) / 8)
+        companions.update(rows_of(batch) if 0 in rows_of(batch) else [])
+    assert sum(spans) / 200 < 0.3
+    assert len(companions) > 12  # of at most 15: another epoch, other companions
+    ranks = torch.tensor(means[:100]).argsort().argsort().float()
+    assert torch.corrcoef(torch.stack([ranks, torch.arange(100.0)]))[0, 1].abs() < 0.3
+    neighbours = torch.corrcoef(torch.stack([torch.tensor(means[:99]), torch.tensor(means[1:100])]))[0, 1]
+    assert neighbours.abs() < 0.35
+
+
+def test_ranks_get_short_and_long_rows_alike() -> None:
+    shares = []
+    for rank in range(2):
+        batches, lengths = bucketed(800, 8, 4, ranks=Rank(rank, 2))
+        shares.append([lengths[row] for batch in batches.steps(0, 100) for row in rows_of(batch)])
+    assert sorted(shares[0] + shares[1]) == list(range(800))
+    assert abs(sum(shares[0]) - sum(shares[1])) / 400 < 8
+
+
+def test_a_bucketed_step_is_the_same_whatever_was_asked_before() -> None:
+    told = list(bucketed(40, 4, 3)[0].steps(0, 25))
+    again = bucketed(40, 4, 3)[0]
+    assert same(again[17], told[17])
+    assert same(again[2], told[2])
+    assert all(same(one, other) for one, other in zip(again.steps(8, 25), told[8:], strict=True))
+    assert not same(bucketed(40, 4, 3, seed=1)[0][0], told[0])
+
+
 def test_draws_differ_between_steps_and_between_parts() -> None:
     def other(rows: list[int], own: slice, draw: torch.Generator) -> dict[str, torch.Tensor]:
         return {"ids_mask": torch.rand(len(rows), generator=draw)[own]}
@@ -101,13 +161,6 @@ def test_draws_differ_between_steps_and_between_parts() -> None:
     assert second.ids is not None
     assert not torch.equal(first.ids, second.ids)
     assert not torch.equal(first.ids, first.ids_mask)
-
-
-class Rank(Ranks):
-    """One of several, without the others."""
-
-    def __init__(self, rank: int, count: int) -> None:
-        self.rank, self.count = rank, count
 
 
 def words(batch: Batch) -> list[list[int]]:
@@ -274,7 +327,10 @@ def test_workers_are_handed_no_decoded_picture() -> None:
     assert pickle.loads(pickle.dumps(part)).image(0).size == (12, 9)
 
 
-def test_workers_give_what_the_training_process_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bucket", [0, 2])
+def test_workers_give_what_the_training_process_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: int
+) -> None:
     module = tmp_path / "prepare_in_workers.py"
     module.write_text(
         "from amodal.data.transforms import random_view, to_tensor\n"
@@ -288,10 +344,30 @@ def test_workers_give_what_the_training_process_gives(tmp_path: Path, monkeypatc
     tokenizer = train_bpe([text for row in captions for text in row], vocabulary=300, context_length=16)
     keys = [row.key for row in rows]
     parts = [Pictures(rows, prepare), Captions(captions, tokenizer, left_out=0.5)]
-    batches = PairBatches(keys, keys, parts, batch_size=2, seed=5)
+    batches = PairBatches(keys, keys, parts, batch_size=2, seed=5, lengths=[3, 1, 4, 1, 5, 9], bucket=bucket)
     plain, ahead = list(batches.steps(1, 6)), list(batches.steps(1, 6, workers=2))
     assert len(plain) == len(ahead) == 5
     assert all(same(one, other) for one, other in zip(plain, ahead, strict=True))
+
+
+def test_workers_take_one_core_each_and_share_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = tmp_path / "what_workers_take.py"
+    module.write_text(
+        "import os, torch\n"
+        "from amodal.data.batches import Pictures\n"
+        "class Taken(Pictures):\n"
+        "    def __call__(self, rows, own, draw):\n"
+        "        cores = [torch.get_num_threads(), int(os.environ['TOKENIZERS_PARALLELISM'] == 'false')]\n"
+        "        return {'pixels': torch.tensor([*cores, self._room])}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    part = __import__("what_workers_take").Taken(picture_rows(2), as_tensor)
+    batches = PairBatches(["a", "b"], ["a", "b"], [part], batch_size=2, seed=0)
+    for batch in batches.steps(0, 4, workers=2):
+        assert batch.pixels is not None
+        assert batch.pixels.tolist() == [1, 1, MEMORY_FOR_PICTURES // 2]
+    assert "TOKENIZERS_PARALLELISM" not in os.environ
 
 
 def test_random_views_of_a_batch_can_be_told_again() -> None:

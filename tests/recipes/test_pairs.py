@@ -58,6 +58,19 @@ def test_rows_that_say_the_same_are_positives(tiny_recipe: Path, several: Table,
     assert (batch.image is not None, batch.text is not None) == (frozen, frozen)
 
 
+def test_buckets_bring_captions_of_a_length_together(tiny_recipe: Path, several: Table) -> None:
+    words = (("one",), ("one two three four five",), ("two",), ("five four three two one",))
+    table = replace(several, rows=[replace(row, captions=said) for row, said in zip(several.rows, words, strict=True)])
+
+    def together(bucket: int) -> set[tuple[int, ...]]:
+        recipe = load_recipe(str(tiny_recipe), ["training.batch_size=2", f"training.bucket={bucket}"])
+        batches = training_batches(recipe, encoder_for(recipe, [text for (text,) in words]), table)
+        return {tuple(sorted(int(key[-1]) for key in batch.key)) for batch in batches.steps(0, 40)}
+
+    assert together(2) == {(1, 3), (2, 4)}
+    assert len(together(0)) == 6  # every two of four
+
+
 def test_every_caption_of_a_picture_is_drawn(tiny_recipe: Path, several: Table) -> None:
     recipe = load_recipe(str(tiny_recipe), ["training.batch_size=4"])
     encoder = encoder_for(recipe, ["a cat", "one cat", "kitty"])

@@ -43,6 +43,30 @@ def test_padding_never_changes_a_result(folder: Path, pooling) -> None:
     assert not together.sequence[~MASK].any()
 
 
+def test_parts_by_length_give_what_the_whole_batch_gives(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty texts of 1 to 20 tokens in three parts: vectors, gradients, and tokens read."""
+    length = torch.randint(1, 21, (40,), generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(20) < length[:, None]
+    ids = torch.randint(1, 12, (40, 20), generator=torch.Generator().manual_seed(1)).where(mask, 0)
+    tower = HuggingFaceTextTower(str(folder)).eval()
+    results, seen = [], []
+    tower.network.register_forward_pre_hook(
+        lambda _, args, given: seen.append(given["input_ids"].shape), with_kwargs=True
+    )
+    for rows in (16, 40):
+        monkeypatch.setattr("amodal.towers.huggingface.FEWEST_ROWS_CPU", rows)
+        tower.zero_grad()
+        tokens = tower(ids, mask)
+        (tokens.pooled * torch.arange(640).view(40, 16) / 640).sum().backward()
+        gradients = [p.grad for p in tower.parameters() if p.grad is not None]
+        results.append([tokens.sequence, tokens.pooled, *gradients])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    assert [shape[0] for shape in seen] == [16, 16, 8, 40]
+    assert sum(shape.numel() for shape in seen[:-1]) < 0.75 * seen[-1].numel()
+    assert seen[0][1] == length.sort().values[15]
+
+
 @torch.no_grad()
 def test_it_is_the_network_of_the_folder_pooled_by_hand(folder: Path) -> None:
     raw = BertModel.from_pretrained(folder).eval()(input_ids=IDS, attention_mask=MASK.long()).last_hidden_state

@@ -2,6 +2,7 @@
 can be told again: a resumed run sees what the uninterrupted one would have seen, with any number of workers."""
 
 import math
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from amodal.core.batch import Batch
 from amodal.core.errors import DataError
@@ -90,6 +91,10 @@ class Pictures:
         self._rows = [self._rows[number] for number in kept]
         return kept
 
+    def share_memory(self, processes: int) -> None:
+        """From now on as many processes keep decoded pictures where one did."""
+        self._room //= processes
+
     def _remember(self, row: int, image: Image.Image) -> None:
         size = 3 * image.width * image.height
         if size <= self._room:
@@ -113,6 +118,8 @@ class PairBatches(Dataset[Batch]):
 
     keys, pairs: one a row; parts: an image part and a text part. A set smaller than one batch gives one batch of all
     its rows. ranks: each gives its share of every batch, so that all together give what one process would.
+    lengths, bucket: rows of `bucket` batches at a time are dealt out by these lengths, one a row, so that those of a
+    batch are alike; which rows come together so, and when a batch has its turn in the epoch, stays random.
     Raises DataError for fewer than two rows, and for a batch that does not divide among the ranks.
     """
 
@@ -125,6 +132,8 @@ class PairBatches(Dataset[Batch]):
         batch_size: int,
         seed: int,
         ranks: Ranks = ALONE,
+        lengths: Sequence[float] = (),
+        bucket: int = 0,
     ) -> None:
         if len(keys) < 2:
             raise DataError(f"contrastive training needs at least two pairs; this set has {len(keys)}")
@@ -134,6 +143,8 @@ class PairBatches(Dataset[Batch]):
         self.batch_size = min(batch_size, len(keys))
         self.steps_per_epoch = len(keys) // self.batch_size
         self._own = own_share(self.batch_size, ranks)
+        self._lengths, self._bucket = torch.tensor(lengths), bucket
+        self._dealt: tuple[int, Tensor] = -1, torch.empty(0)
 
     def __len__(self) -> int:
         """Endless in principle: steps are numbered through all epochs."""
@@ -142,13 +153,25 @@ class PairBatches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         """This rank's share of the batch of one step, counted from the first step of the first epoch."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = torch.randperm(len(self._keys), generator=generator_for(self._seed, "order", epoch))
-        rows: list[int] = order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
+        if self._dealt[0] != epoch:
+            self._dealt = epoch, self._deal(epoch)
+        rows: list[int] = self._dealt[1][place].tolist()
         fields: dict[str, Any] = {}
         for name, part in enumerate(self.parts):
             fields.update(part(rows, self._own, generator_for(self._seed, "draw", step, name)))
         rows = rows[self._own]
         return Batch(pair_id=self._pair_id[rows], key=tuple(self._keys[row] for row in rows), **fields)
+
+    def _deal(self, epoch: int) -> Tensor:
+        """Which rows each batch of an epoch holds. -> (steps, batch)"""
+        draw = generator_for(self._seed, "order", epoch)
+        order = torch.randperm(len(self._keys), generator=draw)[: self.steps_per_epoch * self.batch_size]
+        if self._bucket == 0:
+            return order.view(-1, self.batch_size)
+        buckets = order.split(self._bucket * self.batch_size)
+        alike = torch.cat([rows[self._lengths[rows].argsort(stable=True)] for rows in buckets])
+        dealt = alike.view(-1, self.batch_size)[torch.randperm(self.steps_per_epoch, generator=draw)]
+        return dealt.gather(1, torch.rand(dealt.shape, generator=draw).argsort(dim=1))  # or rank 0 had the shortest
 
     def steps(self, first: int, last: int, *, workers: int = 0) -> Iterator[Batch]:
         """The batches of steps first, ..., last - 1, made ahead by `workers` processes."""
@@ -177,7 +200,7 @@ def made_ahead(made: Dataset[Made], first: int, last: int, workers: int) -> Iter
         sampler=range(first, last),
         num_workers=workers,
         multiprocessing_context="spawn",
-        worker_init_fn=_leave_interrupts,
+        worker_init_fn=_be_a_good_worker,
     )
 
 
@@ -204,6 +227,14 @@ def fewer_words(text: str, left_out: float, draw: torch.Generator) -> str:
     return " ".join(word for word, here in zip(words, stays, strict=True) if here) or text
 
 
-def _leave_interrupts(worker: int) -> None:
-    """Control-C reaches every process of a terminal; the training one answers it, after its step, and then ends us."""
+def _be_a_good_worker(worker: int) -> None:
+    """Control-C reaches every process of a terminal: the training one answers it, after its step, and then ends us.
+
+    One core a worker is enough (torch keeps to one by itself), and all together keep the pictures of one process.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    told: Any = get_worker_info()
+    for part in getattr(told.dataset, "parts", ()):  # a stream keeps none
+        if isinstance(part, Pictures):
+            part.share_memory(told.num_workers)

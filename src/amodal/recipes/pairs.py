@@ -6,6 +6,7 @@ V views · N pictures · M texts · F width of a tower · K classes
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import mean
 
 import numpy as np
 import torch
@@ -112,8 +113,16 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table, ranks: Rank
         captions = [captions[number] for number in keep]
     training = recipe.training
     text_part = _texts(encoder, captions, training.augment.words)
-    parts = [image_part, text_part]
-    return PairBatches(keys, pairs, parts, batch_size=training.batch_size, seed=training.seed, ranks=ranks)
+    return PairBatches(
+        keys,
+        pairs,
+        [image_part, text_part],
+        batch_size=training.batch_size,
+        seed=training.seed,
+        ranks=ranks,
+        lengths=_mean_lengths(encoder, captions) if training.bucket else (),
+        bucket=training.bucket,
+    )
 
 
 def streamed_batches(recipe: Recipe, encoder: Encoder, shards: Shards, ranks: Ranks = ALONE) -> ShardBatches:
@@ -188,6 +197,12 @@ def _texts(encoder: Encoder, captions: Sequence[Sequence[str]], left_out: float)
     encoder.model.text_head.fit_inputs(features_MF)
     place = {text: number for number, text in enumerate(distinct)}
     return CachedTexts(features_MF, [[place[text] for text in texts] for texts in captions])
+
+
+def _mean_lengths(encoder: Encoder, captions: Sequence[Sequence[str]]) -> list[float]:
+    """Tokens of a row's captions in the mean, since one of them is drawn each time."""
+    most = encoder.tokenizer.context_length
+    return [mean(min(length, most) for length in encoder.tokenizer.lengths(texts)) for texts in captions]
 
 
 def _with_classes(encoder: Encoder, features_VNF: Tensor) -> tuple[Tensor, list[tuple[str, ...]]]:

@@ -1,5 +1,6 @@
 """run(recipe): build, cache, train, evaluate, report. What a recipe says, done from top to bottom."""
 
+import os
 import shlex
 import time
 from collections.abc import Callable
@@ -162,7 +163,8 @@ def _run(
     together = f", {ranks.count} processes" if ranks.count > 1 else ""
     say(f"training {_count(model, trainable=True):,} of {_count(model):,} parameters on {device}{together}")
     found = _before(recipe, built.tokenizer, data.train)
-    how = settings(recipe.training)
+    spare = _spare_cores(ranks) if recipe.model.image.trainable and device.type != "cpu" else 0
+    how = settings(recipe.training, workers=spare)
     at = train(task, model, batches, how, hooks, checkpoint=folder.last, device=device, found=found)
     timings["training"] = at.seconds
     ranks.wait()  # for the best weights
@@ -177,10 +179,16 @@ def _run(
     return Finished(folder, figures, timings)
 
 
-def settings(training: TrainingConfig) -> Settings:
-    """What the loop needs of a recipe's training part."""
-    taken = training.model_dump(exclude={"batch_size", "augment", "precision", "shard"})
-    return Settings(**taken)
+def settings(training: TrainingConfig, *, workers: int = 0) -> Settings:
+    """What the loop needs of a recipe's training part; workers: where it does not say."""
+    taken = training.model_dump(exclude={"batch_size", "augment", "precision", "shard", "bucket"})
+    return Settings(**{**taken, "workers": workers if training.workers is None else training.workers})
+
+
+def _spare_cores(ranks: Ranks) -> int:
+    """Cores for each process beyond its own, at most 8."""
+    together = int(os.environ.get("LOCAL_WORLD_SIZE", ranks.count))
+    return max(0, min(8, (os.cpu_count() or 1) // together - 1))
 
 
 def finish(

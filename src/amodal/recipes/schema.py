@@ -139,12 +139,16 @@ class TaskConfig(_Part):
 
 
 class TrainingConfig(_Part):
-    """See `amodal.training.Settings`. workers: processes that prepare pictures; 0 prepares them in the training one.
+    """See `amodal.training.Settings`. workers: processes that prepare pictures; 0 prepares them in the training one;
+    none: beside a GPU one a spare core, at most 8, and on a CPU, where the training needs every core, 0.
 
     gradients: plain in one pass, accumulated over parts (a pair then meets the negatives of its part only), cached
     (exact, in two passes over parts); auto takes one pass if the batch fits in memory, else cached. micro_batch: pairs
     of a part, 0 as many as fit. precision: of the towers' and heads' arithmetic; bfloat16 pays on GPUs. shard: split
     weights, gradients and optimiser state over the processes of torchrun (FSDP2) in place of a copy in each (DDP).
+    bucket: rows of so many batches at a time are dealt out by the length of their captions (0: at random). Fewer tokens
+    are padding then, but a pair meets negatives of its own length above all, and length alone no longer tells them
+    apart. Our own Transformer computes no padding in any case, and other text towers little.
     """
 
     epochs: int = Field(ge=1)
@@ -158,11 +162,12 @@ class TrainingConfig(_Part):
     patience: int = Field(default=0, ge=0)
     save_every: float = Field(default=60.0, ge=0)
     seed: int = 0
-    workers: int = Field(default=0, ge=0)
+    workers: int | None = Field(default=None, ge=0)
     gradients: Way = "auto"
     micro_batch: int = Field(default=0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
     shard: bool = False
+    bucket: int = Field(default=0, ge=0)
     augment: AugmentConfig = AugmentConfig()
 
 
@@ -211,6 +216,10 @@ def parse_recipe(values: dict[str, Any], place: str) -> Recipe:
     if recipe.model.anchors and (image.trainable or recipe.model.text.trainable):
         raise RecipeError(
             f"{place}: model.anchors needs two frozen towers; set model.anchors: 0, or trainable: false in both"
+        )
+    if recipe.training.bucket and not recipe.model.text.trainable:
+        raise RecipeError(
+            f"{place}: a frozen text tower reads each caption once, whatever the batches; set training.bucket: 0"
         )
     if image.style and not image.conse:
         raise RecipeError(f"{place}: model.image.style needs model.image.conse: true; or set model.image.style: false")

@@ -189,7 +189,7 @@ class _Run:
                 started = time.monotonic()
                 batch = batch.to(self.device)
                 gradients = self.gradients or self._choose(batch, parameters)
-                torch.manual_seed(self._seed())
+                self._sow()
                 result = gradients(task, self.stepped, batch)
                 join_gradients(task, self.ranks)
                 norm = clip_gradients(parameters, limit)
@@ -218,10 +218,12 @@ class _Run:
         stopped, due = self.ranks.largest(said).tolist() if self.ranks.count > 1 else (caught[0] if caught else 0, due)
         return stopped, bool(due)
 
-    def _seed(self) -> int:
-        """Of this step's dropout, which differs between ranks."""
+    def _sow(self) -> None:
+        """Seeds this step's dropout, which differs between ranks."""
         names = ("step", self.at.step, *([self.ranks.rank] if self.ranks.rank else []))
-        return generator_for(self.settings.seed, *names).initial_seed()
+        seed = generator_for(self.settings.seed, *names).initial_seed()
+        # torch.manual_seed looks for every kind of device each time, a tenth of a step that learns heads alone
+        (torch.default_generator if self.device.type == "cpu" else torch).manual_seed(seed)
 
     def _choose(self, batch: Batch, parameters: list[Tensor]) -> Gradients:
         """The way to get gradients, chosen once, at the first batch."""
