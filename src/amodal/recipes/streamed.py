@@ -28,7 +28,7 @@ def streamed_data(recipe: Recipe, cache: FeatureCache, ranks: Ranks = ALONE) -> 
         folder=cache.path.parent / "shards",
         skipped=SkipLog(data.max_skipped),
         mixed=data.mixed,
-        workers=recipe.training.workers,
+        workers=recipe.training.workers or 0,
         ranks=ranks,
     )
     tables = judged_tables(recipe)
