@@ -71,8 +71,8 @@ def build_model(
             tower.requires_grad_(False)
             if part.tower == "packaged":
                 _mark_as_packaged(tower)
-    image_head: nn.Module = _head(image_tower.width, config.width, config.image_head)
-    text_head: nn.Module = _head(text_tower.width, config.width, config.text_head)
+    image_head: nn.Module = build_head(image_tower.width, config.width, config.image_head)
+    text_head: nn.Module = build_head(text_tower.width, config.width, config.text_head)
     if config.anchors:
         regression = KernelRegression(image_tower.width, text_tower.width, anchors=config.anchors)
         image_head = TrainedAndSolved(image_head, regression)
@@ -109,7 +109,8 @@ def build_task(
     return Contrastive(builders[config.objective](), **together)
 
 
-def _head(width: int, out: int, config: HeadConfig) -> ProjectionHead:
+def build_head(width: int, out: int, config: HeadConfig) -> ProjectionHead:
+    """A fresh head from a tower's width to that of the joint space."""
     return ProjectionHead(width, out, **config.model_dump())
 
 

@@ -1,7 +1,7 @@
 """What a recipe may say, typed and checked. Unknown keys are refused with the nearest valid name."""
 
 import difflib
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -182,12 +182,21 @@ class Recipe(_Part):
     evaluation: EvaluationConfig = EvaluationConfig()
 
 
+Said = TypeVar("Said", bound=BaseModel)
+
+
+def validated(kind: type[Said], values: dict[str, Any], place: str) -> Said:
+    """These nested values as a `kind`. Raises RecipeError that names `place`, the key and the nearest valid one."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        told = "; ".join(_explain(dict(problem), kind) for problem in error.errors())
+        raise RecipeError(f"{place}: {told}") from error
+
+
 def parse_recipe(values: dict[str, Any], place: str) -> Recipe:
     """The typed recipe of these nested values. Raises RecipeError that names `place`, the key and the way out."""
-    try:
-        recipe = Recipe.model_validate(values)
-    except ValidationError as error:
-        raise RecipeError(f"{place}: " + "; ".join(_explain(dict(problem)) for problem in error.errors())) from error
+    recipe = validated(Recipe, values, place)
     _check_task(recipe.task, place)
     if recipe.training.gradients == "plain" and recipe.training.micro_batch:
         raise RecipeError(
@@ -230,18 +239,18 @@ def _check_task(task: TaskConfig, place: str) -> None:
             raise RecipeError(f"{place}: task.{name} has no meaning for objective {task.objective}{rest}; leave it out")
 
 
-def _explain(problem: dict[str, Any]) -> str:
+def _explain(problem: dict[str, Any], kind: type[BaseModel]) -> str:
     """One problem in the user's words."""
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
         return f"{key}: {problem['msg'].lower()} (it is {problem['input']!r})"
-    known = _keys_at(problem["loc"][:-1])
+    known = _keys_at(kind, problem["loc"][:-1])
     near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
     return f"unknown key {key}; " + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}")
 
 
-def _keys_at(location: tuple[Any, ...]) -> list[str]:
-    part: Any = Recipe
+def _keys_at(kind: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    part: Any = kind
     for name in location:
         annotation = part.model_fields[name].annotation
         part = next((arg for arg in get_args(annotation) if isinstance(arg, type)), annotation)

@@ -10,6 +10,7 @@ from string import Template
 
 import numpy as np
 
+from amodal import __version__
 from amodal.core.files import atomic_write
 from amodal.metrics import Figure
 from amodal.runs import plots
@@ -60,17 +61,31 @@ def write_report(
     if confusion is not None:
         sections.append(_confusion(confusion))
     sections += [_skipped(skipped), _card(card)]
-    template = Template(files("amodal.runs").joinpath("report.html.template").read_text(encoding="utf-8"))
-    footer = "".join(f"<p>{escape(text)}</p>" for text in (attribution,) if text)
-    page = template.substitute(
-        title=escape(f"{card.name} · amodal"),
-        name=escape(card.name),
-        when=escape(_when(card)),
-        headline=escape(headline(figures)),
+    said = page(
+        title=f"{card.name} · amodal",
+        name=card.name,
+        when=_when(card),
+        headline=headline(figures),
         sections="\n".join(section for section in sections if section),
-        footer=footer + f"<p>Written by amodal {escape(card.versions.get('amodal', ''))}</p>",
+        footer="".join(f"<p>{escape(text)}</p>" for text in (attribution,) if text),
+        version=card.versions.get("amodal", ""),
     )
-    atomic_write(folder.report, page)
+    atomic_write(folder.report, said)
+
+
+def page(
+    *, title: str, name: str, when: str, headline: str, sections: str, footer: str = "", version: str = __version__
+) -> str:
+    """The page that reports share. sections and footer are HTML, the rest is text."""
+    template = Template(files("amodal.runs").joinpath("report.html.template").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=escape(title),
+        name=escape(name),
+        when=escape(when),
+        headline=escape(headline),
+        sections=sections,
+        footer=f"{footer}<p>Written by amodal {escape(version)}</p>",
+    )
 
 
 def _when(card: RunCard) -> str:
