@@ -21,7 +21,7 @@ DASHES = (0, (4, 3))
 class Line:
     """One line or row of points. low and high: bounds of each point's interval; shade: which colour, 0 to 5.
 
-    joined: a line through the points; dashed: a line without points, as of a limit or a fitted curve.
+    joined: a line through the points, else rings; dashed: a line without points, as of a limit or a fitted curve.
     """
 
     label: str
@@ -77,7 +77,9 @@ def _draw(axes: "Axes", line: Line, colour: str, times: float) -> tuple[float, s
         below, above = y - times * np.asarray(line.low, float), times * np.asarray(line.high, float) - y
         bars: Any = np.maximum([below, above], 0)
         axes.errorbar(x, y, bars, fmt="none", ecolor=colour, elinewidth=1.2, alpha=0.6, zorder=2)
-    look: dict[str, Any] = {"linewidth": 1.8 if line.joined else 0, "marker": "o", "markersize": 4.5}
+    look: dict[str, Any] = {"linewidth": 1.8, "marker": "o", "markersize": 4.5}
+    if not line.joined:
+        look = {"linewidth": 0, "marker": "o", "markersize": 8, "fillstyle": "none"}
     if line.dashed:
         look = {"linewidth": 1.2, "linestyle": DASHES}
     axes.plot(x, y, color=colour, zorder=3, **look)

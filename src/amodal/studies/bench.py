@@ -1,6 +1,6 @@
 """What most studies train: linear heads on the cached features of frozen packaged towers, over the bundled set.
 
-S splits' concepts are apart: what was trained on is never judged. N concepts
+The splits hold different concepts: what was trained on is never judged. N concepts
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from amodal.recipes.build import Built, build_head, build_model, build_task
 from amodal.recipes.pairs import Judged, judged_pairs, training_batches
 from amodal.recipes.run import settings
 from amodal.recipes.schema import Recipe
-from amodal.studies.study import Place
+from amodal.studies.study import Place, StudyConfig
 from amodal.training import Hooks, train
 
 RECIPE = (
@@ -36,8 +36,8 @@ RECIPE = (
 )
 """Over the recipe `demo`: two linear maps, learnt from the pairs alone in seconds."""
 
-TINY = ("model.image.conse=false", "model.image.style=false", "model.image.image_size=64", "training.epochs=2")
-TINY_CONCEPTS = 24
+FEW = ("model.image.conse=false", "model.image.style=false", "model.image.image_size=64")
+FEW_CONCEPTS = 24
 RECALLS = (1, 5)
 RECALL = "recall"
 METHOD = (
@@ -46,6 +46,12 @@ METHOD = (
     "nothing was chosen by. Recall is the mean of R@1 and R@5 in both directions among all 366. All settings of one "
     "seed share initialisation, order and dropout."
 )
+
+
+class BenchConfig(StudyConfig):
+    """What studies on this bench may be told. few: few concepts and small pictures, for a try of seconds."""
+
+    few: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,23 +65,21 @@ class Trained:
 class Bench:
     """Splits, towers and their features, computed once; each `train` makes fresh heads.
 
-    tiny: few concepts and small pictures, for tests.
+    few: see `BenchConfig`.
     """
 
-    def __init__(self, place: Place, overrides: Sequence[str] = (), *, tiny: bool = False) -> None:
-        self.place, self.tiny = place, tiny
-        self.overrides = (*RECIPE, *(TINY if tiny else ()), *overrides)
+    def __init__(self, place: Place, overrides: Sequence[str] = (), *, few: bool = False) -> None:
+        self.place, self.few = place, few
+        self.overrides = (*RECIPE, *(FEW if few else ()), *overrides)
 
     @cached_property
     def splits(self) -> dict[str, Table]:
         """The bundled pictures by split."""
         table = open_table(BUNDLED)
         splits = {name: table.split(name) for name in ("train", "validation", "test")}
-        return (
-            {name: replace(part, rows=first_concepts(part.rows, TINY_CONCEPTS)) for name, part in splits.items()}
-            if (self.tiny)
-            else splits
-        )
+        if not self.few:
+            return splits
+        return {name: replace(part, rows=first_concepts(part.rows, FEW_CONCEPTS)) for name, part in splits.items()}
 
     @cached_property
     def built(self) -> Built:

@@ -5,8 +5,9 @@ import difflib
 from amodal.core.errors import UsageError
 from amodal.studies.mutual_information import MutualInformation
 from amodal.studies.study import Study
+from amodal.studies.temperature import Temperature
 
-STUDIES: dict[str, type[Study]] = {study.name: study for study in (MutualInformation,)}
+STUDIES: dict[str, type[Study]] = {study.name: study for study in (MutualInformation, Temperature)}
 
 
 def study_class(name: str) -> type[Study]:

@@ -20,7 +20,7 @@ from amodal.features import pooled_tokens
 from amodal.models import DualEncoder, ProjectionHead
 from amodal.objectives import mutual_information_bound
 from amodal.runs.curves import Chart, Line
-from amodal.studies.study import Check, Findings, Measured, Study, StudyConfig, mean_interval, rows_of
+from amodal.studies.study import Check, Findings, Measured, Study, StudyConfig, Unit, mean_interval, rows_of
 from amodal.tasks import Contrastive
 from amodal.training import Hooks, Settings, train
 
@@ -152,12 +152,14 @@ class MutualInformation(Study[MutualInformationConfig]):
             if case.critic == "optimal" and case.truth >= math.log(case.pairs) + FAR
         }
         checks = [
-            worst("bound less the truth, the largest", over, 1, below=TOLERANCE),
-            worst("bound less ln(N), the largest", ceiling, 1, below=0.0),
+            worst("bound less the truth, the largest", over, 1, below=TOLERANCE, unit="nats"),
+            worst("bound less ln(N), the largest", ceiling, 1, below=0.0, unit="nats"),
         ]
         if far:
             checks.append(
-                worst(f"bound over ln(N), the least with the truth {FAR:g} nats above", far, -1, above=REACHED)
+                worst(
+                    f"bound over ln(N), the least with the truth {FAR:g} nats above", far, -1, above=REACHED, unit="%"
+                )
             )
         return Findings(
             checks=checks, rows=rows_of(measured, BOUND, "nats", None), against="", chart=self._chart(bounds)
@@ -174,13 +176,12 @@ class MutualInformation(Study[MutualInformationConfig]):
                 ]
                 if found:
                     x, y, low, high = zip(*found, strict=True)
-                    label = f"truth {truth:g}" if critic == "optimal" else ""
+                    label = f"truth {truth:g} nats" if critic == "optimal" else ""
                     lines.append(
                         Line(label=label, x=x, y=y, low=low, high=high, shade=shade, joined=critic == "optimal")
                     )
         return Chart(
-            title="ln(N) \u2212 loss; lines: optimal critic, points alone: trained",
-            unit="nats",
+            title="ln(N) \u2212 loss in nats: line for the optimal critic, ring for a trained one",
             x_label="pairs of a batch, N",
             lines=lines,
             ticks=pairs,
@@ -240,8 +241,14 @@ def pairing_loss(score_BNN: Tensor) -> Tensor:
 
 
 def worst(
-    says: str, found: dict[Case, np.ndarray], sign: int, *, above: float | None = None, below: float | None = None
+    says: str,
+    found: dict[Case, np.ndarray],
+    sign: int,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    unit: Unit = "",
 ) -> Check:
     """The check of the setting whose mean is the largest (sign 1) or the least (-1)."""
     case = max(found, key=lambda each: sign * found[each].mean())
-    return Check(says=f"{says} ({case})", found=mean_interval(found[case]), above=above, below=below)
+    return Check(says=f"{says} ({case})", found=mean_interval(found[case]), above=above, below=below, unit=unit)
