@@ -36,12 +36,13 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """What is drawn. shares: values are shares, shown in per cent; levels: dashed horizontals by their name; ticks:
+    """What is drawn. bars: what the intervals are of, told below; shares: values are shares, in per cent; levels: dashed horizontals by their name; ticks:
     where the x axis is labelled, by default where matplotlib likes."""
 
     title: str
     x_label: str
     lines: Sequence[Line]
+    bars: str = ""
     unit: str = ""
     shares: bool = False
     log_x: bool = True
@@ -66,7 +67,8 @@ def plot_chart(chart: Chart, theme: Theme = "light") -> "Figure":
     _ticks(axes, chart)
     _label_ends(axes, ends)
     _title(axes, chart.title, chart.unit)
-    axes.set_xlabel(chart.x_label, fontsize=9, color=palette.faint)
+    told = f"\nbars: {chart.bars}" if chart.bars else ""
+    axes.set_xlabel(chart.x_label + told, fontsize=9, color=palette.faint)
     return figure
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from amodal.core.seeds import generator_for
+from amodal.data.batches import PairBatches
 from amodal.data.rows import Row, Table
 from amodal.data.sources import BUNDLED, open_table
 from amodal.features import Encoder
@@ -55,11 +56,13 @@ class BenchConfig(StudyConfig):
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a training gave: the encoder with its heads, and the objective, whose logit scale may have been learnt."""
+class Training:
+    """What is trained, and on what: an encoder with fresh heads, the task with its objective, and the batches."""
 
+    recipe: Recipe
     encoder: Encoder
-    objective: Any
+    task: Any
+    batches: PairBatches
 
 
 class Bench:
@@ -90,7 +93,7 @@ class Bench:
         """The recipe of one training."""
         return load_recipe("demo", [*self.overrides, *overrides, f"training.seed={seed}"])
 
-    def train(self, name: str, seed: int, overrides: Sequence[str] = (), rows: Sequence[Row] | None = None) -> Trained:
+    def train(self, name: str, seed: int, overrides: Sequence[str] = (), rows: Sequence[Row] | None = None) -> Training:
         """Heads trained to the end of a recipe; the last weights are taken, so nothing is chosen.
 
         name: of the training, for its checkpoint; rows: in place of the training split.
@@ -104,7 +107,7 @@ class Bench:
         hooks = Hooks(evaluate=lambda: {"validation/score": 0.0}, record=lambda row: None, keep_best=lambda: None)
         train(task, encoder.model, batches, settings(recipe.training), hooks, checkpoint=checkpoint, device=_CPU)
         checkpoint.unlink(missing_ok=True)
-        return Trained(encoder, task.objective)
+        return Training(recipe, encoder, task, batches)
 
     def fresh(self, recipe: Recipe) -> Encoder:
         """The towers with untrained heads, which depend on nothing but the seed and the widths."""
@@ -115,7 +118,7 @@ class Bench:
         model = DualEncoder(towers.image_tower, towers.text_tower, image_head, text_head)
         return Encoder(model, self.built.tokenizer, self.place.cache, _CPU)
 
-    def found(self, trained: Trained, split: str) -> dict[str, list[float]]:
+    def found(self, trained: Training, split: str) -> dict[str, list[float]]:
         """R@1, R@5 and their mean, each as one value a concept: the mean of both directions."""
         return concept_recalls(judged_pairs(trained.encoder, self.splits[split], "first"))
 

@@ -93,9 +93,11 @@ class MutualInformation(Study[MutualInformationConfig]):
         return {str(case): case for case in cases}
 
     def settings(self) -> list[str]:
+        """Critic, truth and batch size of each."""
         return list(self.cases())
 
     def measure(self, setting: str, seed: int) -> dict[str, list[float]]:
+        """The bound on fresh pairs."""
         case, config = self.cases()[setting], self.config
         pairs = GaussianPairs(case.pairs, case.truth, config.dimensions, seed, steps=config.steps)
         batches = max(1, config.held_out // case.pairs)
@@ -142,6 +144,7 @@ class MutualInformation(Study[MutualInformationConfig]):
         return task, model
 
     def conclude(self, measured: Measured) -> Findings:
+        """The worst setting of each kind."""
         cases = self.cases()
         bounds = {case: measured[name][BOUND] for name, case in cases.items()}
         over = {case: bound - case.truth for case, bound in bounds.items()}

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from amodal.features import FeatureCache
 from amodal.metrics import bootstrap_crossed, crossed_mean
-from amodal.runs.curves import Chart
+from amodal.runs.curves import Chart, Line
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 Unit = Literal["%", "points", "nats", ""]
@@ -161,3 +161,13 @@ def rows_of(measured: Measured, figure: str, unit: Unit, reference: str | None) 
         means = tuple(float(value) for value in values_SN.mean(axis=1))
         rows.append(Row(setting=setting, figure=figure, unit=unit, values=means, difference=against))
     return rows
+
+
+def line_of(
+    measured: Measured, figure: str, names: Sequence[str], x: Sequence[float], reference: str, **look: Any
+) -> Line:
+    """The means of these settings at x as a line; bars are the intervals of the paired differences to `reference`."""
+    level = measured[reference][figure]
+    compared = [mean_interval(measured[name][figure] - level) for name in names]
+    y, low, high = ([float(level.mean()) + bound for bound in bounds] for bounds in zip(*compared, strict=True))
+    return Line(x=x, y=y, low=low, high=high, **look)

@@ -7,12 +7,11 @@ import math
 from functools import cached_property
 from typing import ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from amodal.runs.curves import Chart, Line
 from amodal.studies.bench import METHOD, RECALL, Bench, BenchConfig
-from amodal.studies.study import Check, Findings, Measured, Study, mean_interval, rows_of
+from amodal.studies.study import Check, Findings, Measured, Study, line_of, mean_interval, rows_of
 
 LEARNED = "learned"
 WITHIN = 0.01
@@ -53,9 +52,11 @@ class Temperature(Study[TemperatureConfig]):
         return {LEARNED: first, **{f"{LEARNED} from {start:g}": start for start in others}}
 
     def settings(self) -> list[str]:
+        """Each fixed temperature, then the learned ones."""
         return [*(f"{value:g}" for value in self.config.fixed), *self.learned()]
 
     def measure(self, setting: str, seed: int) -> dict[str, list[float]]:
+        """Recall on both held-out splits, and where the temperature ended."""
         learned = self.learned()
         start = learned[setting] if setting in learned else float(setting)
         overrides = [f"task.initial_scale={math.log(1 / start)}", f"task.learn_scale={str(setting in learned).lower()}"]
@@ -63,10 +64,11 @@ class Temperature(Study[TemperatureConfig]):
         return {
             **self.bench.found(trained, "test"),
             ON_VALIDATION: self.bench.found(trained, "validation")[RECALL],
-            TEMPERATURE: [math.exp(-trained.objective.logit_scale.item())],
+            TEMPERATURE: [math.exp(-trained.task.objective.logit_scale.item())],
         }
 
     def conclude(self, measured: Measured) -> Findings:
+        """Learned against the best fixed one."""
         fixed = [f"{value:g}" for value in self.config.fixed]
         best = max(fixed, key=lambda setting: measured[setting][ON_VALIDATION].mean())
         difference = mean_interval(measured[LEARNED][RECALL] - measured[best][RECALL])
@@ -83,21 +85,19 @@ class Temperature(Study[TemperatureConfig]):
             checks=[check],
             rows=rows,
             against=best,
-            chart=self._chart(measured, fixed),
+            chart=self._chart(measured, fixed, best),
             notes=[f"Best fixed temperature on validation concepts: {best}. Learned ones moved {moved}."],
         )
 
-    def _chart(self, measured: Measured, fixed: list[str]) -> Chart:
+    def _chart(self, measured: Measured, fixed: list[str], best: str) -> Chart:
         lines = []
         for shade, (label, names) in enumerate({"fixed": fixed, LEARNED: list(self.learned())}.items()):
-            points = sorted(
-                (float(np.mean(measured[n][TEMPERATURE])), *mean_interval(measured[n][RECALL])) for n in names
-            )
-            x, y, low, high = zip(*points, strict=True)
-            lines.append(Line(label=label, x=x, y=y, low=low, high=high, shade=shade, joined=label != LEARNED))
+            x = [float(measured[name][TEMPERATURE].mean()) for name in names]
+            lines.append(line_of(measured, RECALL, names, x, best, label=label, shade=shade, joined=label != LEARNED))
         return Chart(
             title="Recall on test concepts; rings: where learned temperatures ended",
             x_label="temperature",
+            bars=f"95 % interval of the difference to {best}",
             shares=True,
             lines=lines,
             ticks=self.config.fixed,
