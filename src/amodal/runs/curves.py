@@ -36,8 +36,8 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """What is drawn. bars: what the intervals are of, told below; shares: values are shares, in per cent; levels: dashed horizontals by their name; ticks:
-    where the x axis is labelled, by default where matplotlib likes."""
+    """What is drawn. bars: what the intervals are of, told below it; shares: shown in per cent; levels: dashed
+    horizontals by their name; ticks: where the x axis is labelled, by default where matplotlib likes."""
 
     title: str
     x_label: str

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from amodal.runs.curves import Chart, Line
+from amodal.runs.curves import Chart
 from amodal.studies.bench import METHOD, RECALL, Bench, BenchConfig
 from amodal.studies.study import Check, Findings, Measured, Study, line_of, mean_interval, rows_of
 
