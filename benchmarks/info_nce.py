@@ -114,15 +114,15 @@ def main() -> None:
     peer = peer_loss()
     if peer is None:
         sys.stderr.write("open_clip is not installed, so only ours is timed; pip install --group bench\n")
-    rows = [measure(peer, size, options.width, options.repeats) for size in options.sizes]
-    if options.json:
-        print(json.dumps({"width": options.width, "threads": options.threads, "rows": rows}, indent=2))
-        return
-    for row in rows:
-        line = f"N {row['N']:6,}  D {options.width}   ours {row['ours_ms']:9.1f} ms {row['ours_gb']:6.2f} GB"
+    rows = []
+    for size in options.sizes:
+        rows.append(row := measure(peer, size, options.width, options.repeats))
+        line = f"N {size:6,}  D {options.width}   ours {row['ours_ms']:9.1f} ms {row['ours_gb']:6.2f} GB"
         if row["ratio"] is not None:
             line += f"   open_clip {row['peer_ms']:9.1f} ms {row['peer_gb']:6.2f} GB   ratio {row['ratio']:.2f}"
-        print(line)
+        print(line, file=sys.stderr if options.json else sys.stdout, flush=True)
+    if options.json:
+        print(json.dumps({"width": options.width, "threads": options.threads, "rows": rows}, indent=2))
 
 
 if __name__ == "__main__":

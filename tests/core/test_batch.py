@@ -58,3 +58,22 @@ def test_batches_are_frozen_and_share_no_default(monkeypatch: pytest.MonkeyPatch
 def test_step_result() -> None:
     result = StepResult(loss=torch.tensor(1.0), terms={"infonce": 1.0}, count=4)
     assert result.features == {}
+
+
+def test_parts_are_the_rows_of_every_modality_in_order() -> None:
+    batch = Batch(
+        pair_id=torch.arange(5),
+        key=tuple("abcde"),
+        pixels=torch.arange(15.0).view(5, 3),
+        text=Tokens(
+            torch.arange(10.0).view(5, 1, 2), torch.ones(5, 1, dtype=torch.bool), torch.arange(10.0).view(5, 2)
+        ),
+        present={"image": torch.tensor([True, False, True, True, False])},
+    )
+    parts = list(batch.parts(2))
+    assert [part.key for part in parts] == [("a", "b"), ("c", "d"), ("e",)]
+    assert torch.equal(torch.cat([part.pair_id for part in parts]), batch.pair_id)
+    assert parts[1].text is not None
+    assert parts[1].text.pooled.tolist() == [[4.0, 5.0], [6.0, 7.0]]
+    assert parts[2].present["image"].tolist() == [False]
+    assert parts[0].ids is None

@@ -1,4 +1,4 @@
-"""Several processes train one model: as one process would, and when one of them dies, the others say so and it goes on."""
+"""Several processes train one model: as one would; when one of them dies, the others say so, and it goes on."""
 
 import json
 import os

@@ -123,3 +123,24 @@ def test_every_key_of_the_schema_survives_being_written() -> None:
     recipe = parse_recipe(with_values(training__betas=[0.5, 0.6], model__image__options={"depth": 2}), "mine.yaml")
     assert parse_recipe(recipe.model_dump(mode="json"), "again") == recipe
     assert isinstance(recipe, Recipe)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"task__objective": "sigmoid", "task__label_smoothing": 0.1},
+            "task.label_smoothing has no meaning for objective",
+        ),
+        ({"task__objective": "decoupled", "task__soft": 0.3}, "task.soft has no meaning for objective decoupled"),
+        ({"task__margin": 0.5}, "task.margin has no meaning for objective infonce; leave it out"),
+        ({"task__objective": "triplet", "task__initial_scale": 1.0}, "task.initial_scale has no meaning"),
+        ({"task__queue": 64, "task__soft": 0.3}, "task.soft has no meaning for objective infonce with a queue"),
+        ({"task__momentum": 0.9}, "task.momentum has no meaning"),
+        ({"training__gradients": "plain", "training__micro_batch": 4}, "drop one of them"),
+        ({"training__shard": True, "task__queue": 8}, "goes with neither task.queue nor model.anchors"),
+        ({"task__objective": "clip"}, "task.objective: input should be 'infonce', 'decoupled', 'sigmoid' or 'triplet'"),
+    ],
+)
+def test_settings_that_have_no_meaning_together_are_named(values: dict[str, Any], said: str) -> None:
+    assert said in refused(**values)

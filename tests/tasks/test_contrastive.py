@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from amodal.core.batch import Batch, Tokens
 from amodal.models import DualEncoder, ProjectionHead
-from amodal.objectives import InfoNCE, info_nce
+from amodal.objectives import BootstrappedInfoNCE, InfoNCE, SigmoidLoss, TripletLoss, info_nce
 from amodal.tasks import Contrastive
 
 
@@ -72,3 +72,21 @@ def test_it_aligns_what_can_be_aligned() -> None:
     image_BD, text_BD = model(batch)
     assert task.step(model, batch).terms["loss"] < first / 4
     assert ((image_BD @ text_BD.T).argmax(1) == torch.arange(16)).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("objective", [InfoNCE(decoupled=True), SigmoidLoss(), TripletLoss(), BootstrappedInfoNCE(0.3)])
+def test_every_objective_can_stand_in(objective: nn.Module) -> None:
+    result = Contrastive(objective).step(model_of(), batch_of())
+    result.loss.backward()
+    assert math.isfinite(result.terms["loss"])
+    assert ("bound" in result.terms) == isinstance(objective, InfoNCE)
+
+
+def test_half_precision_reaches_the_towers_and_not_the_loss() -> None:
+    model, batch = model_of().eval(), batch_of()
+    half, whole = (Contrastive(precision=kind).step(model, batch) for kind in (torch.bfloat16, torch.float32))
+    assert half.loss.dtype == torch.float32
+    assert half.terms["loss"] != whole.terms["loss"]
+    assert half.terms["loss"] == pytest.approx(whole.terms["loss"], rel=0.02)
+    half.loss.backward()
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in model.parameters())

@@ -98,3 +98,17 @@ def test_gradients_reach_every_parameter() -> None:
     tower = TimmTower("vit_tiny_patch16_224", image_size=32, options={"depth": 1})
     tower(pixels(32)).pooled.sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in tower.parameters())
+
+
+def test_frozen_statistics_stay_while_the_tower_is_trained() -> None:
+    tower = TimmTower("resnet18", image_size=64, statistics="frozen").train()
+    assert tower.network.training
+    before = {name: buffer.clone() for name, buffer in tower.named_buffers()}
+    both = tower(pixels(64, 4)).pooled
+    both.sum().backward()
+    assert all(torch.equal(buffer, before[name]) for name, buffer in tower.named_buffers())
+    torch.testing.assert_close(tower(pixels(64, 4)[:1]).pooled, both[:1], rtol=1e-4, atol=1e-5)  # no row needs others
+    assert tower.network.bn1.weight.grad is not None  # what they scale is learnt
+    free = TimmTower("resnet18", image_size=64).train()
+    free(pixels(64, 4))
+    assert not torch.equal(free.network.bn1.running_mean, torch.zeros(64))

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from amodal.towers import TextTransformer
+from amodal.towers.text import _places
 
 IDS = torch.tensor([[3, 5, 7, 9, 2, 0, 0], [4, 4, 6, 8, 1, 5, 2], [9, 2, 0, 0, 0, 0, 0]])
 LENGTHS = (5, 7, 2)
@@ -34,6 +35,45 @@ def test_padding_never_changes_a_result(causal: bool, pooling: str) -> None:
         alone = tower(IDS[row : row + 1, :length], MASK[row : row + 1, :length])
         torch.testing.assert_close(together.pooled[row], alone.pooled[0], rtol=0, atol=1e-12)
         torch.testing.assert_close(together.sequence[row, :length], alone.sequence[0], rtol=0, atol=1e-12)
+
+
+ALIKE = torch.tensor([[3, 5, 7, 9, 2], [3, 5, 8, 2, 0], [3, 5, 7, 9, 2], [4, 5, 7, 9, 2], [3, 5, 0, 0, 0]])
+ALIKE_MASK = torch.tensor([5, 4, 5, 5, 2])[:, None] > torch.arange(5)
+
+
+def test_what_texts_begin_with_in_common_is_computed_once() -> None:
+    """3 5 7 9 2, then 8 2 after 3 5, then 4 5 7 9 2: twelve of 21 tokens; the same 5 after a 4 is another."""
+    places = _places(ALIKE, ALIKE_MASK, causal=True, shared=True)
+    assert len(places.computed) == 12
+    assert len(_places(ALIKE, ALIKE_MASK, causal=True, shared=False).computed) == 21
+    assert torch.equal(ALIKE.flatten()[places.computed][places.source][ALIKE_MASK], ALIKE[ALIKE_MASK])
+    assert torch.equal((places.computed % 5)[places.source][ALIKE_MASK], torch.arange(5).expand(5, 5)[ALIKE_MASK])
+
+
+def test_shared_beginnings_change_neither_result_nor_gradient() -> None:
+    results = []
+    for dropout in (0.0, 1e-30):  # any dropout tells the texts of a batch apart, this one drops nothing
+        tower = built(dropout=dropout).double().train()
+        tokens = tower(ALIKE, ALIKE_MASK)
+        (tokens.pooled * torch.arange(1, 81).view(5, 16)).sum().backward()
+        results.append([tokens.pooled, tokens.sequence, *(p.grad for p in tower.parameters())])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_dropout_tells_texts_apart() -> None:
+    tower = built(dropout=0.5).train()
+    pooled = tower(ALIKE, ALIKE_MASK).pooled
+    assert not torch.equal(pooled[0], pooled[2])
+    assert torch.equal(*tower.eval()(ALIKE, ALIKE_MASK).pooled[[0, 2]])
+
+
+@torch.no_grad()
+def test_an_exported_tower_serves_other_texts_too() -> None:
+    tower = built()
+    exported = torch.export.export(tower, (IDS, MASK)).module()
+    for ids, mask in ((IDS, MASK), (IDS[[0, 0, 2]], MASK[[0, 0, 2]])):
+        torch.testing.assert_close(exported(ids, mask), tower(ids, mask), rtol=0, atol=1e-5)
 
 
 @torch.no_grad()
@@ -85,10 +125,10 @@ def test_a_block_is_pytorchs_own_layer(causal: bool) -> None:
     state = block.state_dict()
     layer.load_state_dict({theirs: state[ours] for theirs, ours in names.items()})
     x = torch.randn(3, 7, 16)
-    allowed = MASK[:, None, None, :]
     square = torch.ones(7, 7, dtype=torch.bool).tril() if causal else torch.ones(7, 7, dtype=torch.bool)
     expected = layer(x, src_mask=~square, src_key_padding_mask=~MASK)
-    torch.testing.assert_close(block(x, allowed & square)[MASK], expected[MASK], rtol=0, atol=1e-5)
+    places = _places(IDS, MASK, causal=causal, shared=False)
+    torch.testing.assert_close(places.spread(block(x[MASK], places))[MASK], expected[MASK], rtol=0, atol=1e-5)
 
 
 def test_the_order_of_rows_does_not_matter() -> None:

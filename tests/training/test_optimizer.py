@@ -48,6 +48,27 @@ def test_only_matrices_shrink_without_a_gradient() -> None:
     assert torch.equal(layer.bias, before["bias"])
 
 
+@pytest.mark.parametrize("fault", ["none", "gradient", "moments"])
+def test_channels_last_kernels_learn_as_plain_ones(fault: str) -> None:
+    """However gradient and moments lie in memory, the steps are those of PyTorch's plain AdamW."""
+    kernel, grads = torch.randn(4, 3, 3, 3), torch.randn(3, 4, 3, 3, 3)
+    plain = nn.Parameter(kernel.clone())
+    layer = nn.Conv2d(3, 4, 3, bias=False)
+    layer.weight = nn.Parameter(kernel.to(memory_format=torch.channels_last))
+    reference = torch.optim.AdamW([plain], lr=0.1, betas=(0.9, 0.98), weight_decay=0.1, fused=False)
+    optimizer = build_optimizer([layer], learning_rate=0.1, weight_decay=0.1, betas=(0.9, 0.98))
+    for grad in grads:
+        plain.grad = grad.clone()
+        layer.weight.grad = grad.clone() if fault == "gradient" else torch.empty_like(layer.weight).copy_(grad)
+        reference.step()
+        optimizer.step()
+        if fault == "moments":
+            for name in ("exp_avg", "exp_avg_sq"):
+                optimizer.state[layer.weight][name] = optimizer.state[layer.weight][name].contiguous()
+    torch.testing.assert_close(layer.weight.detach(), plain.detach())
+    assert layer.weight.is_contiguous(memory_format=torch.channels_last)
+
+
 def rates(warmup: int, steps: int) -> list[float]:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
     schedule, seen = warmup_cosine(optimizer, warmup=warmup, steps=steps), []

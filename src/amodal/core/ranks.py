@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -31,6 +32,10 @@ class Ranks:
         """The maximum over ranks, made in `x`; not differentiable."""
         return x
 
+    def everyones(self, value: object) -> list[Any]:
+        """What each rank gave, in order of rank; anything that can be pickled."""
+        return [value]
+
     def wait(self) -> None:
         """Until every rank is here."""
 
@@ -51,7 +56,8 @@ class ProcessRanks(Ranks):
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
 
     def gather(self, x: Tensor) -> Tensor:
-        return _Gather.apply(x.contiguous())  # pyright: ignore[reportReturnType]  # torch types apply as Any | None
+        everyone: Any = _Gather.apply(x.contiguous())
+        return everyone
 
     def add(self, x: Tensor) -> Tensor:
         dist.all_reduce(x)
@@ -60,6 +66,11 @@ class ProcessRanks(Ranks):
     def largest(self, x: Tensor) -> Tensor:
         dist.all_reduce(x, dist.ReduceOp.MAX)
         return x
+
+    def everyones(self, value: object) -> list[Any]:
+        given: list[Any] = [None] * self.count
+        dist.all_gather_object(given, value)
+        return given
 
     def wait(self) -> None:
         dist.barrier()

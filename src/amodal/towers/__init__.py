@@ -5,6 +5,7 @@ Every tower has `width` (of its pooled vector) and, when it reads pixels, `prepr
 """
 
 from amodal.towers.classifier import ConSETower, class_stand_ins, class_texts, classifier_features
+from amodal.towers.clip import clip_image_weights, clip_text_weights
 from amodal.towers.fingerprint import fingerprint
 from amodal.towers.huggingface import HuggingFaceTextTower
 from amodal.towers.image import ImagePreprocessing, TimmTower, timm_network, timm_source
@@ -21,6 +22,8 @@ __all__ = [
     "class_stand_ins",
     "class_texts",
     "classifier_features",
+    "clip_image_weights",
+    "clip_text_weights",
     "fingerprint",
     "packaged_image_network",
     "packaged_text_folder",

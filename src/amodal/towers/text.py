@@ -1,9 +1,9 @@
 """Our own text tower: a pre-norm Transformer (Vaswani et al. 2017) as CLIP uses it (Radford et al. 2021).
 
-B texts · L tokens · D width
+B texts · L tokens · D width · T tokens that are computed · U distinct texts
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +13,10 @@ from amodal.core.batch import Tokens
 
 
 class TextTransformer(nn.Module):
-    """Token ids (B, L) and their mask -> Tokens (B, L, D). Padding never changes a result.
+    """Token ids (B, L) and their mask -> Tokens (B, L, D). Padding never changes a result, and is not computed.
 
-    causal: each token sees only those before it, as in CLIP; otherwise all real tokens.
+    causal: each token sees only those before it, as in CLIP; otherwise all real tokens. What texts of a batch begin
+    with in common, a causal tower computes once for all of them, unless dropout tells them apart.
     pooling: "end" takes the last real token, "mean" the mean of the real ones.
     """
 
@@ -35,7 +36,7 @@ class TextTransformer(nn.Module):
         if width % heads:
             raise ValueError(f"width {width} is not a multiple of heads {heads}")
         self.width, self.context_length, self.causal, self.pooling = width, context_length, causal, pooling
-        self.heads = heads
+        self.heads, self.dropout = heads, dropout
         self.embedding = nn.Embedding(vocabulary, width)
         self.position = nn.Parameter(torch.empty(context_length, width))
         blocks = [_Block(width, heads, dropout) for _ in range(depth)]
@@ -51,16 +52,14 @@ class TextTransformer(nn.Module):
         return f"heads={self.heads}, causal={self.causal}, pooling={self.pooling}"
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tokens:
-        """ids: (B, L) int64; mask: (B, L) True = real; L at most `context_length`. -> Tokens"""
-        length = ids.shape[1]
-        x = self.embedding(ids) + self.position[:length]
-        allowed = mask[:, None, None, :]
-        if self.causal:
-            allowed = allowed & torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
+        """ids: (B, L) int64; mask: (B, L) True = real, the real ones first; L at most `context_length`. -> Tokens"""
+        shared = self.causal and not (self.training and self.dropout > 0)
+        places = _places(ids, mask, causal=self.causal, shared=shared)
+        x = self.embedding(ids.flatten()[places.computed]) + self.position[places.computed % ids.shape[1]]
         for block in self.blocks:
-            x = block(x, allowed)
-        x = self.norm(x) * mask[..., None]
-        return Tokens(x, mask, self._pool(x, mask))
+            x = block(x, places)
+        sequence = places.spread(self.norm(x)) * mask[..., None]
+        return Tokens(sequence, mask, self._pool(sequence, mask))
 
     def _pool(self, x: Tensor, mask: Tensor) -> Tensor:
         length = mask.sum(dim=1).clamp(min=1)
@@ -89,10 +88,53 @@ class _Block(nn.Module):
         for layer in (self.qkv, self.out, self.up, self.down):
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor, allowed: Tensor) -> Tensor:
-        batch, length, width = x.shape
-        q, k, v = self.qkv(self.attention_norm(x)).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+    def forward(self, x: Tensor, places: "_Places") -> Tensor:
+        """(T, D) -> (T, D): only attention needs to know where each token stands."""
+        q, k, v = (
+            places.spread(self.qkv(self.attention_norm(x))).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )
         rate = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=rate)
-        x = x + F.dropout(self.out(mixed.transpose(1, 2).reshape(batch, length, width)), rate)
+        mixed = F.scaled_dot_product_attention(q, k, v, places.allowed, dropout_p=rate, is_causal=places.causal)
+        x = x + F.dropout(self.out(places.gather(mixed.transpose(1, 2).flatten(2))), rate)
         return x + F.dropout(self.down(F.gelu(self.up(self.feed_norm(x)))), rate)
+
+
+class _Places(NamedTuple):
+    """Which places of a (B, L) batch are computed, and whose result each place takes.
+
+    computed: (T,) numbers of places; source: (B, L) numbers below T; allowed: (B, 1, 1, L) which tokens may be seen;
+    causal: only those before; padding comes last, so that this alone keeps real tokens from seeing it.
+    """
+
+    computed: Tensor
+    source: Tensor
+    allowed: Tensor | None
+    causal: bool
+
+    def spread(self, x_TD: Tensor) -> Tensor:
+        """-> (B, L, D)"""
+        return x_TD.index_select(0, self.source.flatten()).unflatten(0, self.source.shape)
+
+    def gather(self, x_BLD: Tensor) -> Tensor:
+        """-> (T, D)"""
+        return x_BLD.flatten(0, 1).index_select(0, self.computed)
+
+
+def _places(ids: Tensor, mask: Tensor, *, causal: bool, shared: bool) -> _Places:
+    """shared: a token whose text begins as another does takes that one's result."""
+    allowed = None if causal or mask.all() else mask[:, None, None, :]
+    if torch.compiler.is_compiling():  # shapes must not depend on what is in the batch
+        source = torch.arange(ids.numel(), device=ids.device)
+        return _Places(source, source.view_as(ids), allowed, causal)
+    real = mask.clone()
+    real[:, 0] = True  # an empty text keeps one place; its result is masked out
+    if not shared:
+        source = real.flatten().cumsum(0).view_as(ids) - 1
+        return _Places(real.flatten().nonzero()[:, 0], source, allowed, causal)
+    text_UL, text_B = ids.masked_fill(~real, -1).unique(dim=0, return_inverse=True)  # sorted: alike are neighbours
+    fresh_UL = text_UL >= 0
+    fresh_UL[1:] &= (text_UL[1:] != text_UL[:-1]).cummax(dim=1).values
+    number_UL = (fresh_UL.flatten().cumsum(0).view_as(text_UL) - 1).where(fresh_UL, 0)
+    text, place = fresh_UL.nonzero().T
+    row_U = text_B.new_empty(len(text_UL)).scatter_(0, text_B, torch.arange(len(ids), device=ids.device))
+    return _Places(row_U[text] * ids.shape[1] + place, number_UL.cummax(dim=0).values[text_B], allowed, causal)

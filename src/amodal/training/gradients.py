@@ -93,8 +93,9 @@ class Cached:
             for part in parts:
                 states.append(_random_state(devices))
                 pieces.append(task.encode(model, part))
-        leaves = [torch.cat(same).requires_grad_() for same in zip(*pieces, strict=True)]
-        result = task.score(type(pieces[0])(*leaves), batch)
+        form, leaves = type(pieces[0]), [torch.cat(same).requires_grad_() for same in zip(*pieces, strict=True)]
+        del pieces
+        result = task.score(form(*leaves), batch)
         (result.loss * task.ranks.count).backward()
         wanted = [[None] * len(parts) if x.grad is None else x.grad.split(self.rows) for x in leaves]
         for number, (part, state, *grads) in enumerate(zip(parts, states, *wanted, strict=True), 1):

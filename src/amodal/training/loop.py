@@ -257,7 +257,10 @@ class _Run:
 
 def clip_gradients(parameters: list[Tensor], limit: float) -> float:
     """Scales the gradient down to the norm `limit` (0: never). -> its norm before"""
-    return whole(nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else math.inf)).item()
+    norm = whole(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
+    if norm > limit > 0:  # clip_grad_norm_ would write every gradient again to scale it by one
+        nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+    return norm.item()
 
 
 def stop_if_not_finite(result: StepResult, norm: float, batch: Batch) -> None:

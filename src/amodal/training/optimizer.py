@@ -24,7 +24,25 @@ def build_optimizer(
     groups = parameter_groups(modules, weight_decay)
     if not groups:
         raise ValueError("nothing is trainable: every tower and head is frozen")
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=False)
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=True)  # one pass over memory
+    optimizer.register_step_pre_hook(_lay_alike)
+    return optimizer
+
+
+@torch.no_grad()
+def _lay_alike(optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
+    """Lays gradients and moments out in memory as their parameter is.
+
+    Fused AdamW pairs numbers by where they lie and does not look at strides (PyTorch 2.14): a moment that comes back
+    from a file in plain order would silently be applied to other weights of a channels-last kernel.
+    """
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        if parameter.grad is not None and parameter.grad.stride() != parameter.stride():
+            parameter.grad = torch.empty_like(parameter).copy_(parameter.grad)
+        state = optimizer.state.get(parameter, {})
+        for name, value in state.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def warmup_cosine(optimizer: torch.optim.Optimizer, *, warmup: int, steps: int, done: int = 0) -> LambdaLR:

@@ -40,8 +40,8 @@ def replicated(task: Any, model: nn.Module, batch: Batch, ranks: Ranks) -> nn.Mo
         return model
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     state = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    features = task.encode(model, batch.rows(slice(2)))
-    reached = torch.autograd.grad(sum(x.sum() for x in features if x.requires_grad), learned, allow_unused=True)
+    features = [x.sum() for x in task.encode(model, batch.rows(slice(2))) if x.requires_grad]
+    reached = torch.autograd.grad(features, learned, allow_unused=True)
     for name, buffer in model.named_buffers():
         buffer.copy_(state[name])
     unused = any(grad is None for grad in reached)
