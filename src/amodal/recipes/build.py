@@ -14,7 +14,7 @@ from amodal.core.ranks import ALONE, Ranks
 from amodal.data.tokenizers import Tokenizer, load_tokenizer, train_bpe, train_words
 from amodal.features import FeatureCache, text_features, text_name
 from amodal.models import DualEncoder, KernelRegression, ProjectionHead, TrainedAndSolved, WordSpace
-from amodal.objectives import BootstrappedInfoNCE, InfoNCE, SigmoidLoss, TripletLoss
+from amodal.objectives import DoubtingInfoNCE, InfoNCE, SigmoidLoss, TripletLoss
 from amodal.recipes.schema import HeadConfig, ImageTowerConfig, ModelConfig, TaskConfig, TextTowerConfig
 from amodal.tasks import Contrastive, Queued
 from amodal.towers import (
@@ -104,8 +104,8 @@ def build_task(
     if config.queue:
         objective = InfoNCE(**scale, learned=learned)
         return Queued(model, objective, queue=config.queue, width=width, momentum=config.momentum, **together)
-    if config.soft:
-        return Contrastive(BootstrappedInfoNCE(config.soft, **scale, learned=learned), **together)
+    if config.doubt:
+        return Contrastive(DoubtingInfoNCE(config.doubt, **scale, learned=learned), **together)
     return Contrastive(builders[config.objective](), **together)
 
 

@@ -120,9 +120,9 @@ class TaskConfig(_Part):
     """class_pairs: the classifier's class weights with their names and definitions join the training pairs.
 
     objective: see `amodal.objectives`; initial_scale: logarithm of the inverse temperature at the start, by default the
-    objective's own; learn_scale, label_smoothing and soft (the share of each target that is the model's own say) are
-    for infonce, margin and negatives for triplet. queue: keys of a momentum encoder kept as further negatives;
-    momentum: how slowly that encoder follows, a step.
+    objective's own; learn_scale, label_smoothing and doubt (how little pairs count that the model finds unlikely, for
+    noisy data; 0: all the same) are for infonce, margin and negatives for triplet. queue: keys of a momentum encoder
+    kept as further negatives; momentum: how slowly that encoder follows, a step.
     """
 
     name: Literal["contrastive"] = "contrastive"
@@ -131,7 +131,7 @@ class TaskConfig(_Part):
     initial_scale: float | None = None
     learn_scale: bool = True
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    soft: float = Field(default=0.0, ge=0, le=1)
+    doubt: float = Field(default=0.0, ge=0, le=1)
     margin: float = Field(default=0.2, gt=0)
     negatives: Negatives = "hardest"
     queue: int = Field(default=0, ge=0)
@@ -248,8 +248,8 @@ def _check_task(task: TaskConfig, place: str) -> None:
     """Raises RecipeError for settings that the objective has no use for."""
     plain = TaskConfig()
     only = {
-        "label_smoothing": task.objective == "infonce" and not task.soft and not task.queue,
-        "soft": task.objective == "infonce" and not task.queue,
+        "label_smoothing": task.objective == "infonce" and not task.doubt and not task.queue,
+        "doubt": task.objective == "infonce" and not task.queue,
         "queue": task.objective == "infonce",
         "learn_scale": task.objective in ("infonce", "decoupled"),
         "initial_scale": task.objective != "triplet",
@@ -259,7 +259,7 @@ def _check_task(task: TaskConfig, place: str) -> None:
     }
     for name, has_use in only.items():
         if getattr(task, name) != getattr(plain, name) and not has_use:
-            rest = " with a queue" if task.queue else " with soft targets" if task.soft else ""
+            rest = " with a queue" if task.queue else " with doubt" if task.doubt else ""
             raise RecipeError(f"{place}: task.{name} has no meaning for objective {task.objective}{rest}; leave it out")
 
 

@@ -1,5 +1,5 @@
 """What wrong pairs in the training data cost InfoNCE, the hardest-negative triplet loss (VSE++, Faghri et al. 2018) and
-soft targets (Reed et al. 2015).
+InfoNCE that doubts unlikely pairs (after Zhang & Sabuncu 2018).
 
 S seeds · N concepts
 """
@@ -22,11 +22,11 @@ from amodal.studies.bench import METHOD, RECALL, Bench, BenchConfig
 from amodal.studies.study import Check, Findings, Interval, Measured, Study, rows_of
 from amodal.studies.wording import interval
 
-INFO_NCE, TRIPLET, SOFT = "InfoNCE", "hardest triplet", "soft targets"
+INFO_NCE, TRIPLET, DOUBTING = "InfoNCE", "hardest triplet", "doubting InfoNCE"
 OBJECTIVES = {
     INFO_NCE: ("task.objective=infonce",),
     TRIPLET: ("task.objective=triplet", "task.negatives=hardest"),
-    SOFT: ("task.objective=infonce", "task.soft=0.4"),
+    DOUBTING: ("task.objective=infonce", "task.doubt=0.5"),
 }
 LOSS, FAR_MORE = 0.05, 0.10
 
@@ -53,7 +53,7 @@ class Noise(Study[NoiseConfig]):
     )
     method: ClassVar = (
         f"{METHOD} A shuffled picture has the captions of another concept's picture for the whole training, and is a "
-        "pair of its own. Soft targets: 0.4 of each target is what the model itself says."
+        "pair of its own. Doubting InfoNCE: a pair counts with the square root of the probability the model gives it."
     )
     cost: ClassVar = "6 minutes on one CPU core, and 2 for the features the first time"
     config_class: ClassVar = NoiseConfig
