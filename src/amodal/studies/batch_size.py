@@ -29,7 +29,7 @@ class BatchSizeConfig(BenchConfig):
 
     pairs: tuple[int, ...] = (8, 32, 128, 512, 1024)
     rows: int = Field(default=32, ge=2)
-    momentum: float = 0.99
+    momentum: float = 0.98
     epochs: int = Field(default=16, ge=1)
 
 
