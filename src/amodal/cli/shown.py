@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amodal.metrics import Figure
+    from amodal.studies import Concluded
 
 
 def say(line: str) -> None:
@@ -45,3 +46,24 @@ def print_figures(figures: "Mapping[str, Figure]") -> None:
             f"{figure.candidates or ''}",
         )
     Console().print(table)
+
+
+def print_study(done: "Concluded") -> None:
+    """What a study found: its table, then each check, then the verdict."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from amodal.studies.report import CHECKS, check_cells, row_head, shown_rows
+
+    console = Console()
+    checks = [check_cells(check) for check in done.findings.checks]
+    for head, rows in ((row_head(done.findings), shown_rows(done.findings)), (CHECKS, checks)):
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for number, title in enumerate(head):
+            table.add_column(title, justify="left" if number == 0 or head is CHECKS else "right")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table, end="\n\n")
+    for note in done.findings.notes:
+        console.print(note, highlight=False)
+    console.print(f"claim: {done.study.claim}\nverdict: {done.verdict}", highlight=False)
