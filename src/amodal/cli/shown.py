@@ -15,7 +15,8 @@ def say(line: str) -> None:
     """One line for the person, on standard error; of several processes the first one speaks."""
     if os.environ.get("RANK", "0") != "0":
         return
-    print(line, file=sys.stderr, flush=True)
+    over_bar = "\r\x1b[2K" if sys.stderr.isatty() else ""  # a progress bar may stand there
+    print(f"{over_bar}{line}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

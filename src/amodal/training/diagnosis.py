@@ -351,7 +351,7 @@ def _features(batch: Batch, result: StepResult) -> Iterator[tuple[str, Severity,
     if image_BD is None or text_BD is None or len(rows) < 8 or len(image_BD) != len(batch):
         return
     collapsed = False
-    sides = {"pictures": image_BD[rows].float(), "captions": text_BD[rows].float()}
+    sides = {"pictures": image_BD[rows].float().cpu(), "captions": text_BD[rows].float().cpu()}
     for name, x_BD in sides.items():
         cosine, rank, possible = mean_cosine(x_BD), effective_rank(x_BD), min(x_BD.shape)
         if is_collapsed(cosine, rank, possible):
