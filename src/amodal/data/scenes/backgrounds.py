@@ -25,9 +25,10 @@ def background(size: int, dice: Dice) -> np.ndarray:
 
 
 def _colours(dice: Dice) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """A colour, and a second one near enough that patterns stay behind the things."""
-    middle = [dice.between(40, 235) for _ in range(3)]
-    spread = dice.between(15, 60)
+    """A muted colour, and a second one near enough that patterns stay behind the things."""
+    light = dice.between(60, 225)
+    middle = [0.55 * light + 0.45 * dice.between(30, 245) for _ in range(3)]
+    spread = dice.between(12, 45)
     shift = [dice.between(-spread, spread) for _ in range(3)]
     first = tuple(min(max(int(m - s), 0), 255) for m, s in zip(middle, shift, strict=True))
     second = tuple(min(max(int(m + s), 0), 255) for m, s in zip(middle, shift, strict=True))

@@ -25,7 +25,7 @@ HELD_RELATIONS = ("left of", "above", "bigger than")
 
 _ALIKE = 0.93
 _SAID_WITH_KEYWORDS = ("en", "de", "es")
-_SMALL_WORDS = frozenset("a of with without on in the".split())
+_SMALL_WORDS = frozenset(["a", "of", "with", "without", "on", "in", "the"])
 
 
 @dataclass(frozen=True, eq=False)

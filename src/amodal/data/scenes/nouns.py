@@ -40,7 +40,7 @@ _IRREGULAR = {
     "mango": "mangoes", "volcano": "volcanoes", "tornado": "tornadoes", "buffalo": "buffaloes", "mosquito": "mosquitoes",
 }  # fmt: skip
 _CONSONANT_SOUND = re.compile(r"(?:uni|use|ut|eu|ewe|one)")
-COLOUR_WORDS = frozenset("red orange yellow green blue purple pink black white brown grey gray gold golden".split())
+COLOUR_WORDS = frozenset(["red", "orange", "yellow", "green", "blue", "purple", "pink", "black", "white", "brown", "grey", "gray", "gold", "golden"])
 
 
 def is_countable(name: str, group: str, subgroup: str) -> bool:
