@@ -5,6 +5,7 @@ and a model's failings show one at a time. Nothing is random but by (seed, split
 """
 
 from amodal.data.scenes.concepts import HELD_OUT_SHARE, Pool, load_pool
+from amodal.data.scenes.export import run_lengths, scene_record, write_scenes
 from amodal.data.scenes.questions import CHANCE, QUESTION_KINDS
 from amodal.data.scenes.scene import Caption, Falsehood, Link, Question, Scene
 from amodal.data.scenes.sprites import COLOURS
@@ -31,4 +32,7 @@ __all__ = [
     "Statement",
     "Thing",
     "load_pool",
+    "run_lengths",
+    "scene_record",
+    "write_scenes",
 ]

@@ -12,7 +12,7 @@ from amodal.data.bundled import STYLES
 from amodal.data.scenes.backgrounds import background
 from amodal.data.scenes.concepts import MOST_THINGS, Pool, load_pool
 from amodal.data.scenes.dice import Dice
-from amodal.data.scenes.sprites import COLOURS, SOLID, bounds, sprite
+from amodal.data.scenes.sprites import COLOURS, SOLID, bounds, sprite, tinted
 from amodal.data.scenes.truth import Thing, clearly
 
 MOST_COUNTED = 4
@@ -61,11 +61,17 @@ class Drawing:
     novelty: Novelty | None
 
 
+Related = tuple[str, int, int]
+"""A relation, and the concepts between which it holds."""
+
+
 class _Plan(NamedTuple):
     kinds: tuple[Kind, ...]
     counted: int | None
     novelty: Novelty | None
     layout: str
+    never: tuple[Related, ...]
+    needed: Related | None
 
 
 def compose(rules: Rules, size: int, dice: Dice) -> Drawing:
@@ -75,14 +81,12 @@ def compose(rules: Rules, size: int, dice: Dice) -> Drawing:
     for attempt in range(_TRIES):
         if attempt % 40 == 39:  # these things cannot be laid out under the rules: others
             plan = _plan(pool, rules, dice)
-        placed = _place(plan, size, 0.97 ** (attempt % 40), dice)
-        if placed is None or not _keeps_rules(pool, rules, plan, placed[1], size):
+        canvas = _place(plan, size, 0.97 ** (attempt % 40), dice)
+        if canvas is None or not _keeps_rules(plan, things := canvas.things(), size):
             continue
-        layers, things, owner = placed
         picture = background(size, dice)
-        for pixels, left, top in layers:
-            _lay_over(picture, pixels, left, top)
-        return Drawing(picture, owner, things, plan.kinds, plan.counted, plan.novelty)
+        canvas.paint(picture)
+        return Drawing(picture, canvas.owner, things, plan.kinds, plan.counted, plan.novelty)
     raise RuntimeError(f"no scene in {_TRIES} tries; the rules leave too few combinations")
 
 
@@ -118,7 +122,21 @@ def _some_plan(pool: Pool, rules: Rules, dice: Dice) -> _Plan | None:
         return None
     kinds = tuple(Kind(c, n, _tint(pool, c, dice)) for c, n in zip(concepts, counts, strict=True))
     layout = dice.pick(("row", "column", "free", "free", "free")) if not counting and len(kinds) > 2 else "free"
-    return _Plan(kinds, 0 if counting else None, novelty, layout)
+    needed = None
+    if novelty and novelty.kind in pool.held_relations:
+        needed = (novelty.kind, novelty.concepts[0], novelty.concepts[1])
+    never = _held_relations(pool, concepts) if rules.held_out == "never" else ()
+    return _Plan(kinds, 0 if counting else None, novelty, layout, never, needed)
+
+
+def _held_relations(pool: Pool, concepts: list[int]) -> tuple[Related, ...]:
+    return tuple(
+        (relation, one, other)
+        for relation, held in pool.held_relations.items()
+        for one in concepts
+        for other in concepts
+        if held[one, other]
+    )
 
 
 def _tint(pool: Pool, concept: int, dice: Dice) -> str:
@@ -135,48 +153,76 @@ def _novelty(pool: Pool, rules: Rules, dice: Dice) -> Novelty:
             if pool.held_counts[one, count]:
                 return Novelty(kind, (one,), count)
             continue
-        held = pool.held_pairs if kind == "pair" else pool.held_relations[kind] & ~pool.held_pairs
-        if held[one, other] and not pool.clash[one, other]:
+        pair_is_held = pool.held_pairs[one, other]
+        held = pair_is_held if kind == "pair" else pool.held_relations[kind][one, other] and not pair_is_held
+        if held and not pool.clash[one, other]:
             return Novelty(kind, (one, other))
 
 
-def _place(
-    plan: _Plan, size: int, shrink: float, dice: Dice
-) -> tuple[list[tuple[np.ndarray, int, int]], tuple[Thing, ...], np.ndarray] | None:
-    """Layers (pixels, left, top) from back to front, things in the same order, owner map; None if one finds no place."""
+def _place(plan: _Plan, size: int, shrink: float, dice: Dice) -> "_Canvas | None":
+    """Every thing in its place, none covered too much; None if one finds no place."""
     wanted = dice.shuffled([kind for kind in plan.kinds for _ in range(kind.count)])
     low, high = _SIDES[len(wanted)]
-    owner = np.zeros((size, size), dtype=np.uint8)
-    layers: list[tuple[np.ndarray, int, int]] = []
-    full: list[int] = []
-    seen = [size * size]
-    turns: list[tuple[str, float]] = []
+    canvas = _Canvas(size)
     for index, kind in enumerate(wanted):
         style, angle = dice.pick(STYLES), dice.between(-25, 25)
-        pixels = sprite(kind.concept, style, dice.between(low, high) * size * shrink, angle, kind.colour)
+        pixels = sprite(kind.concept, style, dice.between(low, high) * size * shrink, angle)
         solid = pixels[:, :, 3] >= SOLID
         area = int(np.count_nonzero(solid))
         for _ in range(_PLACES):
             left, top = _spot(plan.layout, index, len(wanted), size, pixels.shape, dice)
-            window = owner[top : top + pixels.shape[0], left : left + pixels.shape[1]]
-            lost = np.bincount(window[solid], minlength=index + 1)
-            if all(seen[i + 1] - lost[i + 1] >= VISIBLE * full[i] for i in range(index)):
+            alone = Thing(kind.concept, style, kind.colour, _reach(left, top, solid), area, 1.0, angle)
+            if _fits(plan, canvas.alone, alone, size) and canvas.put(pixels, solid, left, top):
                 break
         else:
             return None
-        for i in range(index):
-            seen[i + 1] -= int(lost[i + 1])
-        window[solid] = index + 1
-        seen.append(area)
-        full.append(area)
-        layers.append((pixels, left, top))
-        turns.append((style, angle))
-    things = tuple(
-        Thing(kind.concept, style, kind.colour, _box(owner, i, layers[i], seen[i + 1] == full[i]), seen[i + 1],
-              seen[i + 1] / full[i], angle)
-        for i, (kind, (style, angle)) in enumerate(zip(wanted, turns, strict=True))
-    )  # fmt: skip
-    return layers, things, owner
+        canvas.alone.append(alone)
+    return canvas
+
+
+class _Canvas:
+    """Sprites from back to front, and of which pixels each is the owner."""
+
+    def __init__(self, size: int) -> None:
+        self.owner = np.zeros((size, size), dtype=np.uint8)
+        self.layers: list[tuple[np.ndarray, int, int]] = []
+        self.alone: list[Thing] = []
+        self._seen: list[int] = []
+
+    def put(self, pixels: np.ndarray, solid: np.ndarray, left: int, top: int) -> bool:
+        """Lays a sprite in front, unless that would cover another too much; says whether it did."""
+        number = len(self.layers)
+        window = self.owner[top : top + solid.shape[0], left : left + solid.shape[1]]
+        lost = np.bincount(window[solid], minlength=number + 1).tolist()
+        seen = [had - gone for had, gone in zip(self._seen, lost[1:], strict=True)]
+        if any(now < VISIBLE * thing.area for now, thing in zip(seen, self.alone, strict=True)):
+            return False
+        window[solid] = number + 1
+        self.layers.append((pixels, left, top))
+        self._seen = [*seen, sum(lost)]
+        return True
+
+    def things(self) -> tuple[Thing, ...]:
+        """What can be seen of each."""
+        return tuple(
+            thing if seen == thing.area else self._covered(index, thing, seen)
+            for index, (thing, seen) in enumerate(zip(self.alone, self._seen, strict=True))
+        )
+
+    def paint(self, picture: np.ndarray) -> None:
+        """Draws the sprites over a picture, in place."""
+        for (pixels, left, top), thing in zip(self.layers, self.alone, strict=True):
+            _lay_over(picture, tinted(pixels, thing.colour), left, top)
+
+    def _covered(self, index: int, thing: Thing, seen: int) -> Thing:
+        left, top, right, bottom = thing.box
+        first, last, west, east = bounds(self.owner[top:bottom, left:right] == index + 1)
+        box = (left + west, top + first, left + east, top + last)
+        return thing._replace(box=box, area=seen, visible=seen / thing.area)
+
+
+def _reach(left: int, top: int, solid: np.ndarray) -> tuple[int, int, int, int]:
+    return left, top, left + solid.shape[1], top + solid.shape[0]
 
 
 def _spot(layout: str, index: int, number: int, size: int, shape: tuple[int, ...], dice: Dice) -> tuple[int, int]:
@@ -187,34 +233,32 @@ def _spot(layout: str, index: int, number: int, size: int, shape: tuple[int, ...
     slot = (index + 0.5 + dice.between(-0.2, 0.2)) / number
     off = 0.5 + dice.between(-0.12, 0.12)
     x, y = (slot, off) if layout == "row" else (off, slot)
-    return (
-        min(max(int(x * size - shape[1] / 2), 0), free_x),
-        min(max(int(y * size - shape[0] / 2), 0), free_y),
-    )
+    left, top = int(x * size - shape[1] / 2), int(y * size - shape[0] / 2)
+    return min(max(left, 0), free_x), min(max(top, 0), free_y)
 
 
-def _box(owner: np.ndarray, index: int, layer: tuple[np.ndarray, int, int], whole: bool) -> tuple[int, int, int, int]:
-    pixels, left, top = layer
-    height, width = pixels.shape[:2]
-    if whole:
-        return left, top, left + width, top + height
-    first, last, west, east = bounds(owner[top : top + height, left : left + width] == index + 1)
-    return left + west, top + first, left + east, top + last
-
-
-def _keeps_rules(pool: Pool, rules: Rules, plan: _Plan, things: tuple[Thing, ...], size: int) -> bool:
-    """Whether no relation is shown that the split may not show, and the one that it must show is."""
-    if rules.held_out == "always" and plan.novelty and plan.novelty.kind in pool.held_relations:
-        pair = [next(thing for thing in things if thing.concept == c) for c in plan.novelty.concepts]
-        return clearly(plan.novelty.kind, pair[0], pair[1], size)
-    if rules.held_out != "never":
-        return True
-    for relation, held in pool.held_relations.items():
-        for one in things:
-            row = held[one.concept]
-            if any(row[other.concept] and clearly(relation, one, other, size) for other in things):
+def _fits(plan: _Plan, before: list[Thing], new: Thing, size: int) -> bool:
+    """Whether a new thing shows no relation that may not be shown, and, once both are there, the one that must be."""
+    for other in before:
+        for relation, a, b in plan.never:
+            if (new.concept, other.concept) == (a, b) and clearly(relation, new, other, size):
+                return False
+            if (other.concept, new.concept) == (a, b) and clearly(relation, other, new, size):
+                return False
+        if plan.needed:
+            relation, a, b = plan.needed
+            if (new.concept, other.concept) == (a, b) and not clearly(relation, new, other, size):
+                return False
+            if (other.concept, new.concept) == (a, b) and not clearly(relation, other, new, size):
                 return False
     return True
+
+
+def _keeps_rules(plan: _Plan, things: tuple[Thing, ...], size: int) -> bool:
+    """The same of the whole scene, by what can still be seen of each thing."""
+    if not (plan.never or plan.needed):
+        return True
+    return all(_fits(plan, list(things[:index]), thing, size) for index, thing in enumerate(things))
 
 
 def _lay_over(picture: np.ndarray, pixels: np.ndarray, left: int, top: int) -> None:

@@ -21,7 +21,7 @@ HELD_OUT_SHARE = 0.1
 
 MOST_THINGS = 6
 HELD_RELATIONS = ("left of", "above", "bigger than")
-"""Relations kept from training in one direction for some pairs; "right of" and "below" are the same two turned round."""
+"""Relations kept from training in one direction for some pairs; "right of" and "below" are the same two turned."""
 
 _ALIKE = 0.93
 _SAID_WITH_KEYWORDS = ("en", "de", "es")

@@ -60,7 +60,7 @@ class English:
 
     joint, last_joint = ", ", " and "
     numbers = ("no", "one", "two", "three", "four", "five", "six")
-    yes_no = ("yes", "no")
+    yes_no: tuple[str, str] = ("yes", "no")
     colours: Mapping[str, str] = {c: c for c in ("red", "yellow", "green", "blue", "purple", "grey")}
     relations: Mapping[str, str] = {
         "left of": "{} left of {}",
@@ -102,7 +102,7 @@ class German:
 
     joint, last_joint = ", ", " und "
     numbers = ("kein", "ein", "zwei", "drei", "vier", "fünf", "sechs")
-    yes_no = ("ja", "nein")
+    yes_no: tuple[str, str] = ("ja", "nein")
     colours: Mapping[str, str] = {
         "red": "rot", "yellow": "gelb", "green": "grün", "blue": "blau", "purple": "lila", "grey": "grau",
     }  # fmt: skip
@@ -154,7 +154,7 @@ class Spanish:
 
     joint, last_joint = ", ", " y "
     numbers = ("ningún", "un", "dos", "tres", "cuatro", "cinco", "seis")
-    yes_no = ("sí", "no")
+    yes_no: tuple[str, str] = ("sí", "no")
     colours: Mapping[str, str] = {
         "red": "rojo", "yellow": "amarillo", "green": "verde", "blue": "azul", "purple": "morado", "grey": "gris",
     }  # fmt: skip

@@ -33,10 +33,10 @@ def _tint_matrix(dark: tuple[int, ...], light: tuple[int, ...]) -> np.ndarray:
 _TINTS = {colour: _tint_matrix(*shades) for colour, *shades in zip(COLOURS, _DARK, _LIGHT, strict=True)}
 
 
-def sprite(concept: int, style: str, side: float, angle: float, colour: str) -> np.ndarray:
-    """The picture with `side` pixels to a side before turning by `angle` degrees, cut to its solid part. -> (h, w, 4).
+def sprite(concept: int, style: str, side: float, angle: float) -> np.ndarray:
+    """The picture with `side` pixels to a side before turning by `angle` degrees, cut to its solid part. -> (h, w, 4)
 
-    colour: one of `COLOURS`, or "" for its own. The result's edges touch a pixel of alpha `SOLID` or more.
+    Each edge of the result touches a pixel of alpha `SOLID` or more.
     """
     levels = _levels(concept, style)
     level = levels[0]
@@ -51,20 +51,18 @@ def sprite(concept: int, style: str, side: float, angle: float, colour: str) -> 
     a, b = cos * scale, sin * scale
     data = (a, b, source - (a + b) * middle, -b, a, source - (a - b) * middle)
     pixels = np.asarray(level.transform((size, size), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR))
-    pixels = _cut(pixels)
-    if colour:
-        pixels = (pixels @ _TINTS[colour] + np.float32(0.5)).astype(np.uint8)
-    return pixels
-
-
-def _cut(pixels: np.ndarray) -> np.ndarray:
     top, bottom, left, right = bounds(pixels[:, :, 3] >= SOLID)
     return pixels[top:bottom, left:right]
 
 
+def tinted(pixels: np.ndarray, colour: str) -> np.ndarray:
+    """A sprite in shades of one of `COLOURS`; "" leaves it as it is. -> (h, w, 4)"""
+    return (pixels @ _TINTS[colour] + np.float32(0.5)).astype(np.uint8) if colour else pixels
+
+
 def bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
     """(top, bottom, left, right) of a mask with at least one true pixel; the ends are one past the last."""
-    rows, columns = mask.any(axis=1), mask.any(axis=0)
+    rows, columns = np.asarray(mask.any(axis=1)), np.asarray(mask.any(axis=0))
     top, left = int(rows.argmax()), int(columns.argmax())
     return top, len(rows) - int(rows[::-1].argmax()), left, len(columns) - int(columns[::-1].argmax())
 

@@ -19,7 +19,7 @@ CHANGES: tuple[Change, ...] = ("relation", "count", "attribute", "object")
 
 
 class Mention(NamedTuple):
-    """Things of one concept as a statement speaks of them. count: 0 where the number is left open beyond one/several."""
+    """Things of one concept as a statement speaks of them. count: 0 where it is not told."""
 
     concept: int
     several: bool
