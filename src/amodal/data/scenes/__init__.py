@@ -10,7 +10,7 @@ from amodal.data.scenes.questions import CHANCE, QUESTION_KINDS
 from amodal.data.scenes.scene import Caption, Falsehood, Link, Question, Scene
 from amodal.data.scenes.sprites import COLOURS
 from amodal.data.scenes.statements import CHANGES, Statement
-from amodal.data.scenes.stream import SPLITS, Scenes, Split
+from amodal.data.scenes.stream import SPLITS, Scenes
 from amodal.data.scenes.truth import RELATIONS, Thing
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "Question",
     "Scene",
     "Scenes",
-    "Split",
     "Statement",
     "Thing",
     "load_pool",

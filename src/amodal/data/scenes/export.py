@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,11 +25,10 @@ from amodal.data.scenes.concepts import Pool, load_pool
 from amodal.data.scenes.scene import Caption, Link, Question, Scene
 from amodal.data.scenes.stream import Scenes
 
-Format = Literal["webdataset", "coco"]
 PER_SHARD = 1000
 
 
-def write_scenes(scenes: Scenes, out: Path, form: Format = "webdataset") -> None:
+def write_scenes(scenes: Scenes, out: Path, form: str = "webdataset") -> None:
     """Writes all scenes of a source that has a count into the folder `out`, which must be absent or empty.
 
     webdataset: scenes-000000.tar ... of `PER_SHARD` scenes, each a .png and a .json (`scene_record`). coco: images/,
@@ -199,7 +198,7 @@ def _png(scene: Scene) -> bytes:
     return stream.getvalue()
 
 
-def _made_from(scenes: Scenes, form: Format) -> dict[str, Any]:
+def _made_from(scenes: Scenes, form: str) -> dict[str, Any]:
     return {
         "format": form,
         "split": scenes.split,

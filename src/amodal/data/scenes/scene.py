@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from amodal.data.scenes.compose import Drawing
+from amodal.data.scenes.compose import Drawing, Rules
 from amodal.data.scenes.concepts import Pool
 from amodal.data.scenes.dice import Dice
 from amodal.data.scenes.grammar import Grammar, Part, Phrase, Text, fill
@@ -53,6 +53,14 @@ class Question(NamedTuple):
     asked: Asked
 
 
+class Name(NamedTuple):
+    """What a scene depends on, beside its size."""
+
+    seed: int
+    split: str
+    number: int
+
+
 class Wording(NamedTuple):
     """A grammar and the pool's names in the language of the nouns."""
 
@@ -67,18 +75,15 @@ class Scene:
     back to front; kinds: what the scene was planned to hold; novelty: why it is a held-out combination, or None.
     """
 
-    def __init__(
-        self, drawing: Drawing, pool: Pool, wording: Wording, others: tuple[int, ...], trained: bool,
-        names: tuple[int | str, ...],
-    ) -> None:  # fmt: skip
+    def __init__(self, name: Name, drawing: Drawing, pool: Pool, wording: Wording, rules: Rules) -> None:
         self.picture, self.owner = drawing.picture, drawing.owner
         self.things: tuple[Thing, ...] = drawing.things
         self.kinds, self.novelty = drawing.kinds, drawing.novelty
-        self.seed, self.split, self.number = names[0], names[1], names[-1]
+        self.seed, self.split, self.number = name
         self.size = len(drawing.owner)
         self._counted, self._pool, self._wording = drawing.counted, pool, wording
-        self._others, self._names = others, names
-        self.facts = Facts(pool, drawing.kinds, drawing.things, self.size, trained)
+        self._others, self._name = rules.concepts, name
+        self.facts = Facts(pool, drawing.kinds, drawing.things, self.size, rules.held_out == "never")
         self._indices = {kind.concept: self._of(kind.concept) for kind in drawing.kinds}
 
     @property
@@ -94,13 +99,13 @@ class Scene:
     @cached_property
     def captions(self) -> tuple[Caption, ...]:
         """One caption of each form that fits: plain, count, relation, between, attribute."""
-        said = true_statements(self.facts, self.novelty, Dice(*self._names, "captions"))
+        said = true_statements(self.facts, self.novelty, Dice(*self._name, "captions"))
         return tuple(self.caption(statement) for statement in said)
 
     @cached_property
     def questions(self) -> tuple[Question, ...]:
         """At most one question of each kind."""
-        asked = ask(self.facts, self._counted, self._others, Dice(*self._names, "questions"))
+        asked = ask(self.facts, self._counted, self._others, Dice(*self._name, "questions"))
         return tuple(self._question(each) for each in asked)
 
     @cached_property
@@ -116,7 +121,7 @@ class Scene:
 
     def falsehood(self, caption: Caption, change: Change) -> Caption | None:
         """The caption with one thing changed so that it is surely false of this scene; None if it has no such thing."""
-        dice = Dice(*self._names, "falsehood", caption.form, change)
+        dice = Dice(*self._name, "falsehood", caption.form, change)
         statement = falsified(self.facts, caption.statement, change, self._others, dice)
         return None if statement is None else self.caption(statement)
 

@@ -1,19 +1,15 @@
 """The endless supply: scene n of a split, for any n, the same whoever asks and in whichever order."""
 
 from collections.abc import Iterator
-from typing import Literal, get_args
 
 from amodal.core.errors import UsageError
 from amodal.data.scenes.compose import Rules, compose
 from amodal.data.scenes.concepts import load_pool
 from amodal.data.scenes.dice import Dice
 from amodal.data.scenes.grammar import GRAMMARS, grammar
-from amodal.data.scenes.scene import Scene, Wording
+from amodal.data.scenes.scene import Name, Scene, Wording
 
-Split = Literal[
-    "train", "validation", "seen", "validation-concepts", "held-out-concepts", "held-out-combinations"
-]  # fmt: skip
-SPLITS: tuple[Split, ...] = get_args(Split)
+SPLITS = ("train", "validation", "seen", "validation-concepts", "held-out-concepts", "held-out-combinations")
 _CONCEPTS = {"validation-concepts": "validation", "held-out-concepts": "test"}
 _HELD_OUT = {"validation-concepts": "free", "held-out-concepts": "free", "held-out-combinations": "always"}
 SMALLEST, LARGEST = 32, 1024
@@ -31,7 +27,7 @@ class Scenes:
     """
 
     def __init__(
-        self, split: Split = "train", *, seed: int = 0, size: int = 128, language: str = "en", grammar_of: str = "",
+        self, split: str = "train", *, seed: int = 0, size: int = 128, language: str = "en", grammar_of: str = "",
         count: int | None = None,
     ) -> None:  # fmt: skip
         if split not in SPLITS:
@@ -54,9 +50,9 @@ class Scenes:
     def __getitem__(self, number: int) -> Scene:
         if number < 0 or (self.count is not None and number >= self.count):
             raise IndexError(f"no scene {number}; numbers go from 0" + (f" to {self.count - 1}" if self.count else ""))
-        names = (self.seed, self.split, number)
-        drawing = compose(self._rules, self.size, Dice(*names))
-        return Scene(drawing, self._pool, self._wording, self._rules.concepts, self._rules.held_out == "never", names)
+        name = Name(self.seed, self.split, number)
+        drawing = compose(self._rules, self.size, Dice(*name))
+        return Scene(name, drawing, self._pool, self._wording, self._rules)
 
     def stream(self, start: int = 0, step: int = 1) -> Iterator[Scene]:
         """Scenes start, start + step, start + 2 step ...: worker w of W takes `stream(w, W)`."""
