@@ -17,7 +17,7 @@ from amodal.data.bundled import STYLES, load_emojis, load_languages, load_pictur
 from amodal.data.scenes.nouns import COLOUR_WORDS, is_countable
 
 HELD_OUT_SHARE = 0.1
-"""Of the pairs of concepts, of (concept, count) from two up, and of (pair, relation): the share kept from training."""
+"""Of pairs of concepts, of (concept, count) with two to four, and of (pair, relation): the share kept from training."""
 
 MOST_THINGS = 6
 HELD_RELATIONS = ("left of", "above", "bigger than")
@@ -147,8 +147,10 @@ def _held_pairs(ids: tuple[str, ...]) -> np.ndarray:
 
 
 def _held_counts(ids: tuple[str, ...]) -> np.ndarray:
-    held = _chosen(_mixed(_numbers(ids)[:, None] ^ _numbers([f"count {n}" for n in range(MOST_THINGS + 1)])[None, :]))
-    held[:, :2] = False
+    """(P, 7): at most one number from two to four of a concept, so that training shows several of each."""
+    hashed = _mixed(_numbers([f"count {id_}" for id_ in ids]))
+    held = np.zeros((len(ids), MOST_THINGS + 1), dtype=bool)
+    held[np.arange(len(ids)), 2 + (hashed % np.uint64(3)).astype(int)] = _chosen(hashed, 3 * HELD_OUT_SHARE)
     return held
 
 
@@ -174,5 +176,5 @@ def _mixed(number: np.ndarray) -> np.ndarray:
     return number ^ (number >> np.uint64(31))
 
 
-def _chosen(hashed: np.ndarray) -> np.ndarray:
-    return (hashed >> np.uint64(32)).astype(np.float64) / 2**32 < HELD_OUT_SHARE
+def _chosen(hashed: np.ndarray, share: float = HELD_OUT_SHARE) -> np.ndarray:
+    return (hashed >> np.uint64(32)).astype(np.float64) / 2**32 < share
