@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,9 +166,9 @@ def test_every_scene_of_the_held_out_combinations_shows_one_and_says_which() -> 
         ({"grammar_of": "fr"}, "no grammar 'fr'"),
     ],
 )
-def test_what_cannot_be_made(options: dict[str, str], message: str) -> None:
+def test_what_cannot_be_made(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Scenes(**options)  # pyright: ignore[reportArgumentType] - wrong on purpose
+        Scenes(**options)
 
 
 def test_length_and_end() -> None:
