@@ -11,17 +11,17 @@ _KINDS = ("plain", "gradient", "stripes", "checks", "dots", "noise")
 _PER_KIND = 8
 
 
-def background(size: int, dice: Dice) -> np.ndarray:
-    """A ground of `size` by `size` pixels. -> (size, size, 3) uint8, writable."""
+def background(size: int, dice: Dice) -> Image.Image:
+    """A ground of `size` by `size` pixels, RGB."""
     patterns = _patterns(size, _KINDS[dice.below(len(_KINDS))])
     pattern = patterns[dice.below(len(patterns))]
     top, left = dice.below(size), dice.below(size)
     first, second = _colours(dice)
     steps = np.arange(256, dtype=np.int32)[:, None]
     palette = (np.array(first, dtype=np.int32) * (255 - steps) + np.array(second, dtype=np.int32) * steps) // 255
-    picture = Image.fromarray(np.ascontiguousarray(pattern[top : top + size, left : left + size]))
+    picture = pattern.crop((left, top, left + size, top + size))
     picture.putpalette(palette.astype(np.uint8).tobytes())
-    return np.array(picture.convert("RGB"))
+    return picture.convert("RGB")
 
 
 def _colours(dice: Dice) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -36,9 +36,10 @@ def _colours(dice: Dice) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 @lru_cache(maxsize=64)
-def _patterns(size: int, kind: str) -> tuple[np.ndarray, ...]:
-    """Maps of uint8, twice the canvas to a side, so that a window may be cut anywhere; fixed for ever."""
-    return tuple(_pattern(size, kind, Dice("background", kind, number)) for number in range(_PER_KIND))
+def _patterns(size: int, kind: str) -> tuple[Image.Image, ...]:
+    """Places in a palette, twice the canvas to a side, so that a window may be cut anywhere; fixed for ever."""
+    maps = (_pattern(size, kind, Dice("background", kind, number)) for number in range(_PER_KIND))
+    return tuple(Image.fromarray(each) for each in maps)
 
 
 def _pattern(size: int, kind: str, dice: Dice) -> np.ndarray:

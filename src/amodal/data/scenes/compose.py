@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from amodal.data.bundled import STYLES
 from amodal.data.scenes.backgrounds import background
 from amodal.data.scenes.concepts import MOST_THINGS, Pool, load_pool
 from amodal.data.scenes.dice import Dice
-from amodal.data.scenes.sprites import COLOURS, SOLID, bounds, sprite, tinted
+from amodal.data.scenes.sprites import COLOURS, Sprite, bounds, lay_over, sprite
 from amodal.data.scenes.truth import Thing, clearly
 
 MOST_COUNTED = 4
@@ -86,7 +87,7 @@ def compose(rules: Rules, size: int, dice: Dice) -> Drawing:
             continue
         picture = background(size, dice)
         canvas.paint(picture)
-        return Drawing(picture, canvas.owner, things, plan.kinds, plan.counted, plan.novelty)
+        return Drawing(np.array(picture), canvas.owner, things, plan.kinds, plan.counted, plan.novelty)
     raise RuntimeError(f"no scene in {_TRIES} tries; the rules leave too few combinations")
 
 
@@ -166,13 +167,12 @@ def _place(plan: _Plan, size: int, shrink: float, dice: Dice) -> "_Canvas | None
     canvas = _Canvas(size)
     for index, kind in enumerate(wanted):
         style, angle = dice.pick(STYLES), dice.between(-25, 25)
-        pixels = sprite(kind.concept, style, dice.between(low, high) * size * shrink, angle)
-        solid = pixels[:, :, 3] >= SOLID
-        area = int(np.count_nonzero(solid))
+        shape = sprite(kind.concept, style, dice.between(low, high) * size * shrink, angle)
+        area = int(np.count_nonzero(shape.solid))
         for _ in range(_PLACES):
-            left, top = _spot(plan.layout, index, len(wanted), size, pixels.shape, dice)
-            alone = Thing(kind.concept, style, kind.colour, _reach(left, top, solid), area, 1.0, angle)
-            if _fits(plan, canvas.alone, alone, size) and canvas.put(pixels, solid, left, top):
+            left, top = _spot(plan.layout, index, len(wanted), size, shape.solid.shape, dice)
+            alone = Thing(kind.concept, style, kind.colour, _reach(left, top, shape.solid), area, 1.0, angle)
+            if _fits(plan, canvas.alone, alone, size) and canvas.put(shape, left, top):
                 break
         else:
             return None
@@ -185,20 +185,20 @@ class _Canvas:
 
     def __init__(self, size: int) -> None:
         self.owner = np.zeros((size, size), dtype=np.uint8)
-        self.layers: list[tuple[np.ndarray, int, int]] = []
+        self.layers: list[tuple[Image.Image, int, int]] = []
         self.alone: list[Thing] = []
         self._seen: list[int] = []
 
-    def put(self, pixels: np.ndarray, solid: np.ndarray, left: int, top: int) -> bool:
+    def put(self, shape: Sprite, left: int, top: int) -> bool:
         """Lays a sprite in front, unless that would cover another too much; says whether it did."""
-        number = len(self.layers)
+        number, solid = len(self.layers), shape.solid
         window = self.owner[top : top + solid.shape[0], left : left + solid.shape[1]]
         lost = np.bincount(window[solid], minlength=number + 1).tolist()
         seen = [had - gone for had, gone in zip(self._seen, lost[1:], strict=True)]
         if any(now < VISIBLE * thing.area for now, thing in zip(seen, self.alone, strict=True)):
             return False
         window[solid] = number + 1
-        self.layers.append((pixels, left, top))
+        self.layers.append((shape.image, left, top))
         self._seen = [*seen, sum(lost)]
         return True
 
@@ -209,10 +209,10 @@ class _Canvas:
             for index, (thing, seen) in enumerate(zip(self.alone, self._seen, strict=True))
         )
 
-    def paint(self, picture: np.ndarray) -> None:
+    def paint(self, picture: Image.Image) -> None:
         """Draws the sprites over a picture, in place."""
-        for (pixels, left, top), thing in zip(self.layers, self.alone, strict=True):
-            _lay_over(picture, tinted(pixels, thing.colour), left, top)
+        for (image, left, top), thing in zip(self.layers, self.alone, strict=True):
+            lay_over(picture, image, left, top, thing.colour)
 
     def _covered(self, index: int, thing: Thing, seen: int) -> Thing:
         left, top, right, bottom = thing.box
@@ -259,11 +259,3 @@ def _keeps_rules(plan: _Plan, things: tuple[Thing, ...], size: int) -> bool:
     if not (plan.never or plan.needed):
         return True
     return all(_fits(plan, list(things[:index]), thing, size) for index, thing in enumerate(things))
-
-
-def _lay_over(picture: np.ndarray, pixels: np.ndarray, left: int, top: int) -> None:
-    """Premultiplied pixels over the picture, in place."""
-    window = picture[top : top + pixels.shape[0], left : left + pixels.shape[1]]
-    alpha = pixels[:, :, 3:].astype(np.uint16)
-    through = 256 - alpha - (alpha >> 7)  # 256 for clear and 0 for solid, so that both are exact
-    window[...] = pixels[:, :, :3] + ((window * through) >> 8).astype(np.uint8)

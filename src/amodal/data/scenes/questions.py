@@ -83,7 +83,7 @@ def _pairs(facts: Facts, relations: tuple[str, ...]) -> list[tuple[str, int, int
     """What clearly holds, and may be told both ways round: a pair that is only ever shown one way gives the answer."""
     return [
         (relation, a, b)
-        for relation, a, b in facts.relations()
+        for relation, a, b in facts.relations
         if relation in relations
         and all(
             facts.sayable(Statement("relation", (Mention(x, False), Mention(y, False)), relation))

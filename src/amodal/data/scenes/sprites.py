@@ -1,4 +1,4 @@
-"""Bundled pictures scaled, turned and tinted, ready to be laid over a canvas. h, w: pixels; 4: RGB and alpha.
+"""Bundled pictures scaled, turned and tinted, ready to be laid over a canvas. h, w: pixels.
 
 Colours are premultiplied by alpha, so that scaling mixes no colour of unseen pixels in.
 """
@@ -6,6 +6,7 @@ Colours are premultiplied by alpha, so that scaling mixes no colour of unseen pi
 import io
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -20,23 +21,26 @@ SOLID = 128
 """A pixel of at least this alpha belongs to the thing's mask."""
 
 
-def _tint_matrix(dark: tuple[int, ...], light: tuple[int, ...]) -> np.ndarray:
-    """(4, 4): premultiplied RGBA to the shades from `dark` to `light`, by luminance."""
-    matrix = np.zeros((4, 4), dtype=np.float32)
-    for channel in range(3):
-        matrix[:3, channel] = np.array(_LUMA) * (light[channel] - dark[channel]) / 255
-        matrix[3, channel] = dark[channel] / 255
-    matrix[3, 3] = 1
-    return matrix
+def _tint_matrix(dark: tuple[int, ...], light: tuple[int, ...]) -> tuple[float, ...]:
+    """RGB to the shades from `dark` to `light`, by luminance: three rows of four."""
+    rows = ([luma * (high - low) / 255 for luma in _LUMA] + [low] for low, high in zip(dark, light, strict=True))
+    return tuple(value for row in rows for value in row)
 
 
 _TINTS = {colour: _tint_matrix(*shades) for colour, *shades in zip(COLOURS, _DARK, _LIGHT, strict=True)}
 
 
-def sprite(concept: int, style: str, side: float, angle: float) -> np.ndarray:
-    """The picture with `side` pixels to a side before turning by `angle` degrees, cut to its solid part. -> (h, w, 4)
+class Sprite(NamedTuple):
+    """A picture with colours premultiplied by alpha ("RGBa"), and which of its pixels are solid, (h, w) bool."""
 
-    Each edge of the result touches a pixel of alpha `SOLID` or more.
+    image: Image.Image
+    solid: np.ndarray
+
+
+def sprite(concept: int, style: str, side: float, angle: float) -> Sprite:
+    """The picture with `side` pixels to a side before turning by `angle` degrees, cut to its solid part.
+
+    Each edge of the result touches a solid pixel.
     """
     levels = _levels(concept, style)
     level = levels[0]
@@ -47,17 +51,20 @@ def sprite(concept: int, style: str, side: float, angle: float) -> np.ndarray:
     turn = math.radians(angle)
     cos, sin = math.cos(turn), math.sin(turn)
     size = math.ceil(side * (abs(cos) + abs(sin)))
-    scale, middle, source = level.width / side, size / 2, level.width / 2
-    a, b = cos * scale, sin * scale
+    scale, middle, source = level.width / side / 2, size, level.width / 2
+    a, b = cos * scale, sin * scale  # two pixels for one; the mean of four nearest is thrice as fast as bilinear ones
     data = (a, b, source - (a + b) * middle, -b, a, source - (a - b) * middle)
-    pixels = np.asarray(level.transform((size, size), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR))
-    top, bottom, left, right = bounds(pixels[:, :, 3] >= SOLID)
-    return pixels[top:bottom, left:right]
+    turned = level.transform((2 * size, 2 * size), Image.Transform.AFFINE, data, Image.Resampling.NEAREST).reduce(2)
+    solid = np.asarray(turned.getchannel(3)) >= SOLID
+    top, bottom, left, right = bounds(solid)
+    return Sprite(turned.crop((left, top, right, bottom)), solid[top:bottom, left:right])
 
 
-def tinted(pixels: np.ndarray, colour: str) -> np.ndarray:
-    """A sprite in shades of one of `COLOURS`; "" leaves it as it is. -> (h, w, 4)"""
-    return (pixels @ _TINTS[colour] + np.float32(0.5)).astype(np.uint8) if colour else pixels
+def lay_over(picture: Image.Image, image: Image.Image, left: int, top: int, colour: str) -> None:
+    """Draws a sprite's image over an RGB picture, in place; in shades of one of `COLOURS`, or "" for its own."""
+    mask = image.convert("RGBA")
+    shown = mask.convert("RGB").convert("RGB", _TINTS[colour]) if colour else mask
+    picture.paste(shown, (left, top), mask)
 
 
 def bounds(mask: np.ndarray) -> tuple[int, int, int, int]:

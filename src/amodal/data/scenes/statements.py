@@ -5,6 +5,7 @@ red alone, never of a thing that is red by itself.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from amodal.data.scenes.compose import MOST_COUNTED, Kind, Novelty
@@ -48,6 +49,7 @@ class Facts:
             self.of[thing.concept].append(thing)
         self.single = [kind.concept for kind in kinds if kind.count == 1]
 
+    @cached_property
     def relations(self) -> list[tuple[str, int, int]]:
         """Every (relation, concept, concept) that clearly holds between two things that are alone of their kind."""
         pairs = [(one, other) for one in self.single for other in self.single if one != other]
@@ -135,7 +137,7 @@ def true_statements(facts: Facts, novelty: Novelty | None, dice: Dice) -> list[S
         Statement("plain", tuple(Mention(kind.concept, kind.count > 1) for kind in order)),
         Statement("count", tuple(Mention(kind.concept, kind.count > 1, kind.count) for kind in order)),
     ]
-    relations = _preferred(facts.relations(), novelty)
+    relations = _preferred(facts.relations, novelty)
     if relations:
         name, one, other = dice.pick(relations)
         said.append(Statement("relation", (Mention(one, False), Mention(other, False)), name))
