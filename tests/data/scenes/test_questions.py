@@ -1,4 +1,7 @@
-"""What the questions give away: the best guess from the kind, and from the words, is near chance."""
+"""What words give away of answers, and of which caption is the false one: next to nothing.
+
+`pytest -s` on this file prints the figures.
+"""
 
 import math
 from collections import Counter, defaultdict
@@ -6,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from amodal.data.scenes import CHANCE, QUESTION_KINDS, Scenes
+from amodal.data.scenes import CHANCE, CHANGES, QUESTION_KINDS, Scenes
 
 QUESTIONS = 5000
 Asked = list[tuple[list[str], str]]
@@ -23,9 +26,7 @@ def asked() -> dict[str, Asked]:
             answer = question.answer
             if question.kind == "which is left of":
                 answer = ("first", "second")[int(question.asked.answer)]
-            words = question.text.lower().strip("?").replace(",", "").split()
-            pairs = [f"{one} {other}" for one, other in pairwise(words)]
-            found[question.kind].append((words + pairs, answer))
+            found[question.kind].append((in_words(question.text), answer))
         if number >= QUESTIONS:
             return found
     raise AssertionError
@@ -43,7 +44,42 @@ def test_the_words_give_nothing_away(asked: dict[str, Asked]) -> None:
     for kind, questions in asked.items():
         half = len(questions) // 2
         right = naive_bayes(questions[:half], questions[half:])
+        print(f"{kind}: {right:.3f} of {len(questions) - half} guessed, chance {CHANCE[kind]:.3f}")
         assert right < CHANCE[kind] + 0.02 + 3 * error(kind, half), (kind, right)
+
+
+def test_words_do_not_tell_the_false_caption() -> None:
+    """Of each pair of a true and a false caption the one that a guess from words and pairs of words finds likelier."""
+    pairs: dict[str, list[tuple[list[str], list[str]]]] = defaultdict(list)
+    for scene in Scenes("train", seed=12, size=64, count=1500).stream():
+        for false in scene.falsehoods:
+            pairs[false.change].append((in_words(scene.captions[false.of].text), in_words(false.caption.text)))
+    assert set(pairs) == set(CHANGES)
+    for change, told in pairs.items():
+        half = len(told) // 2
+        right = told_apart(told[:half], told[half:])
+        print(f"{change}: {right:.3f} of {len(told) - half} pairs told apart, chance 0.500")
+        assert right < 0.5 + 0.02 + 3 * 0.5 / math.sqrt(len(told) - half), (change, right)
+
+
+def test_the_judge_of_pairs_finds_what_is_given_away() -> None:
+    assert told_apart([(["one"], ["two"])] * 20, [(["one"], ["two"])] * 20) == 1
+
+
+def in_words(text: str) -> list[str]:
+    words = text.lower().strip("?").replace(",", "").split()
+    return words + [f"{one} {other}" for one, other in pairwise(words)]
+
+
+def told_apart(learnt: list[tuple[list[str], list[str]]], judged: list[tuple[list[str], list[str]]]) -> float:
+    """The share of pairs whose true caption has the higher naive Bayes score; half for a tie."""
+    seen = [Counter(word for pair in learnt for word in set(pair[side])) for side in (0, 1)]
+
+    def score(words: list[str]) -> float:
+        return sum(math.log((seen[0][word] + 1) / (seen[1][word] + 1)) for word in set(words))
+
+    gaps = [score(true) - score(false) for true, false in judged]
+    return sum(1.0 if gap > 1e-9 else 0.5 if gap > -1e-9 else 0.0 for gap in gaps) / len(gaps)
 
 
 def test_the_guesser_finds_what_is_given_away() -> None:

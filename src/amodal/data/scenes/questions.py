@@ -31,12 +31,12 @@ class Asked(NamedTuple):
     relation: str = ""
 
 
-def ask(facts: Facts, counted: int | None, others: tuple[int, ...], dice: Dice) -> list[Asked]:
+def ask(facts: Facts, others: tuple[int, ...], dice: Dice) -> list[Asked]:
     """At most one question of each kind that the scene can answer beyond doubt."""
     asked = [_exists(facts, others, dice)]
-    if counted is not None:
-        asked.append(Asked("count", (facts.kinds[counted].concept,), facts.kinds[counted].count))
-        asked += _compared(facts, counted, dice)
+    if facts.counted is not None:
+        asked.append(Asked("count", (facts.counted,), len(facts.of[facts.counted])))
+        asked += _compared(facts, facts.counted, dice)
     asked += _which(facts, dice)
     asked += _related(facts, dice)
     tinted = [kind for kind in facts.kinds if kind.colour and kind.count == 1]
@@ -53,7 +53,7 @@ def _exists(facts: Facts, others: tuple[int, ...], dice: Dice) -> Asked:
 
 
 def _compared(facts: Facts, counted: int, dice: Dice) -> list[Asked]:
-    first = facts.kinds[counted]
+    first = next(kind for kind in facts.kinds if kind.concept == counted)
     unlike = [kind for kind in facts.kinds if kind.count != first.count]
     if not unlike:
         return []

@@ -81,9 +81,9 @@ class Scene:
         self.kinds, self.novelty = drawing.kinds, drawing.novelty
         self.seed, self.split, self.number = name
         self.size = len(drawing.owner)
-        self._counted, self._pool, self._wording = drawing.counted, pool, wording
+        self._pool, self._wording = pool, wording
         self._others, self._name = rules.concepts, name
-        self.facts = Facts(pool, drawing.kinds, drawing.things, self.size, rules.held_out == "never")
+        self.facts = Facts(pool, drawing, rules.held_out == "never")
         self._indices = {kind.concept: self._of(kind.concept) for kind in drawing.kinds}
 
     @property
@@ -105,7 +105,7 @@ class Scene:
     @cached_property
     def questions(self) -> tuple[Question, ...]:
         """At most one question of each kind."""
-        asked = ask(self.facts, self._counted, self._others, Dice(*self._name, "questions"))
+        asked = ask(self.facts, self._others, Dice(*self._name, "questions"))
         return tuple(self._question(each) for each in asked)
 
     @cached_property

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-from amodal.data.scenes.compose import MOST_COUNTED, Kind, Novelty
+from amodal.data.scenes.compose import MOST_COUNTED, Drawing, Kind, Novelty
 from amodal.data.scenes.concepts import Pool
 from amodal.data.scenes.dice import Dice
 from amodal.data.scenes.sprites import COLOURS
@@ -40,10 +40,10 @@ class Statement(NamedTuple):
 class Facts:
     """A scene's things by kind, and what holds of them. Cheap to make; nothing is worked out before it is asked for."""
 
-    def __init__(
-        self, pool: Pool, kinds: tuple[Kind, ...], things: tuple[Thing, ...], size: int, trained: bool
-    ) -> None:
-        self.pool, self.kinds, self.things, self.size, self.trained = pool, kinds, things, size, trained
+    def __init__(self, pool: Pool, drawing: Drawing, trained: bool) -> None:
+        kinds, things = drawing.kinds, drawing.things
+        self.pool, self.kinds, self.size, self.trained = pool, kinds, len(drawing.owner), trained
+        self.counted = None if drawing.counted is None else kinds[drawing.counted].concept
         self.of: dict[int, list[Thing]] = {kind.concept: [] for kind in kinds}
         for thing in things:
             self.of[thing.concept].append(thing)
@@ -168,9 +168,10 @@ def falsified(
 ) -> Statement | None:
     """The statement with one thing changed so that it is surely false, or None if it cannot be.
 
-    relation: the things change places; count: another number from 1 to 4; attribute: another colour or size, or the
-    attributes of two things changed about; object: a concept of `others` that is not in the scene and could not be
-    taken for one that is. A training split is never told a held-out combination, not even as a falsehood.
+    relation: the things change places; count: another number from 1 to 4, where the number was drawn evenly;
+    attribute: another colour, or the colours or sizes of two things changed about; object: a concept of `others` that
+    is not in the scene and could not be taken for one that is. Words alone do not tell which of the two is true. A
+    training split is never told a held-out combination, not even as a falsehood.
     """
     changed = {"relation": _turned, "count": _recounted, "attribute": _repainted, "object": _replaced}[change]
     candidates = changed(facts, statement, others, dice)
@@ -187,29 +188,36 @@ def _turned(facts: Facts, said: Statement, others: tuple[int, ...], dice: Dice) 
 
 
 def _recounted(facts: Facts, said: Statement, others: tuple[int, ...], dice: Dice) -> Iterator[Statement]:
-    if said.form == "count":
-        for place in dice.shuffled(range(len(said.mentions))):
-            old = said.mentions[place]
-            near = [old.count + step for step in dice.shuffled((-1, 1)) if 1 <= old.count + step <= MOST_COUNTED]
-            for count in (*near, *dice.shuffled(range(1, MOST_COUNTED + 1))):
-                yield _with(said, place, old._replace(count=count, several=count > 1))
+    """Only the kind whose number was drawn evenly: of another, one is likelier than two, which would tell."""
+    if said.form == "count" and facts.counted is not None:
+        place = [mention.concept for mention in said.mentions].index(facts.counted)
+        for count in dice.shuffled(range(1, MOST_COUNTED + 1)):
+            yield _with(said, place, said.mentions[place]._replace(count=count, several=count > 1))
 
 
 def _repainted(facts: Facts, said: Statement, others: tuple[int, ...], dice: Dice) -> Iterator[Statement]:
+    """Tints or sizes of two things changed about, or another tint; one other size would tell: big is the likelier."""
     places = dice.shuffled(range(len(said.mentions)))
-    if dice.coin():  # whose colour is which; else one that is nobody's
-        for one in places:
-            for other in places:
-                first, second = said.mentions[one], said.mentions[other]
-                if first.colour and second.colour and first.colour != second.colour:
-                    changed = _with(said, one, first._replace(colour=second.colour))
-                    yield _with(changed, other, second._replace(colour=first.colour))
+    changes = list(_changed_about(said, places))
+    if changes and dice.coin():
+        yield from changes
     for place in places:
         old = said.mentions[place]
         if old.colour:
             yield _with(said, place, old._replace(colour=dice.pick([c for c in COLOURS if c != old.colour])))
-        if old.size:
-            yield _with(said, place, old._replace(size="small" if old.size == "big" else "big"))
+    yield from changes
+
+
+def _changed_about(said: Statement, places: list[int]) -> Iterator[Statement]:
+    for index, one in enumerate(places):
+        for other in places[index + 1 :]:
+            first, second = said.mentions[one], said.mentions[other]
+            if first.colour and second.colour and first.colour != second.colour:
+                changed = _with(said, one, first._replace(colour=second.colour))
+                yield _with(changed, other, second._replace(colour=first.colour))
+            if first.size and second.size and first.size != second.size:
+                changed = _with(said, one, first._replace(size=second.size))
+                yield _with(changed, other, second._replace(size=first.size))
 
 
 def _replaced(facts: Facts, said: Statement, others: tuple[int, ...], dice: Dice) -> Iterator[Statement]:
