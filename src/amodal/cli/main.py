@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from amodal.cli import classify, doctor, encode, evaluate, recipes, study, train
+from amodal.cli import classify, doctor, encode, evaluate, recipes, scenes, study, train
 from amodal.cli import demo as demo_verb
 from amodal.core.errors import AmodalError, Interrupted, UsageError
 
@@ -26,6 +26,7 @@ app.command("encode")(encode.encode)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo_verb.demo)
 app.command("study")(study.study)
+app.command("scenes")(scenes.scenes)
 app.add_typer(recipes.app, name="recipes")
 
 
