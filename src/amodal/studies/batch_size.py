@@ -50,7 +50,7 @@ class BatchSize(Study[BatchSizeConfig]):
     rule: ClassVar = (
         "On the test concepts recall with a loss over 1,024 pairs exceeds that with losses over parts of 32 of these "
         "1,024; recall of batches of 32 with a queue of 1,024 keys exceeds that of batches of 32 alone; and the "
-        f"queue with the activations it adds takes less than {SHARE:.0%} of the activations of 1,024 pairs in one pass."
+        f"queue with the activations it adds takes less than {100 * SHARE:g} % of those of 1,024 pairs in one pass."
     )
     method: ClassVar = (
         f"{METHOD} All settings see the same pairs equally often. In parts: 1,024 pairs a step of the optimiser, each "

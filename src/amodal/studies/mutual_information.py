@@ -64,8 +64,8 @@ class MutualInformation(Study[MutualInformationConfig]):
     )
     rule: ClassVar = (
         f"In no setting does the mean bound exceed the truth by {TOLERANCE} nats, nor ln(N) at all; with the optimal "
-        f"critic and a truth of at least ln(N) + {FAR:g} nats it reaches {REACHED:.0%} of ln(N) everywhere. The worst "
-        "setting of each kind decides, by its interval over seeds."
+        f"critic and a truth of at least ln(N) + {FAR:g} nats it reaches {100 * REACHED:g} % of ln(N) everywhere. The "
+        "worst setting of each kind decides, by its interval over seeds."
     )
     method: ClassVar = (
         "Two Gaussian vectors of 8 dimensions, each pair of coordinates correlated by r, share -4 ln(1 - r²) nats. The "

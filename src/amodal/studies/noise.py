@@ -49,7 +49,7 @@ class Noise(Study[NoiseConfig]):
     )
     rule: ClassVar = (
         f"The relative loss of recall on the test concepts, against the same objective without noise, is below "
-        f"{LOSS:.0%} for InfoNCE, and that of the triplet loss exceeds it by more than {100 * FAR_MORE:g} points."
+        f"{100 * LOSS:g} % for InfoNCE, and that of the triplet loss exceeds it by more than {100 * FAR_MORE:g} points."
     )
     method: ClassVar = (
         f"{METHOD} A shuffled picture has the captions of another concept's picture for the whole training, and is a "

@@ -30,7 +30,7 @@ def write_study_report(
         f'<source media="(prefers-color-scheme: dark)" srcset="{data_uri(drawn["dark"], "png")}">'
         f'<img src="{data_uri(drawn["light"], "png")}" alt="plot: {escape(findings.chart.title)}"></picture></figure>'
     )
-    notes = "".join(f"<p>{escape(note)}</p>" for note in findings.notes)
+    notes = "".join(f'<p style="margin-top: 14px">{escape(note)}</p>' for note in findings.notes)
     facts = "".join(f"<dt>{escape(what)}</dt><dd>{escape(said)}</dd>" for what, said in about.items())
     sections = [
         f"<h2>Rule</h2><p>{escape(study.rule)}</p>{_table(CHECKS, checks)}",
