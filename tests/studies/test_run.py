@@ -59,19 +59,18 @@ class Coin(Study[CoinConfig]):
 
 @pytest.fixture
 def coin(monkeypatch: pytest.MonkeyPatch) -> type[Coin]:
-    monkeypatch.setitem(catalogue.STUDIES, "coin", Coin)
     monkeypatch.setattr(Coin, "asked", [])
     monkeypatch.setattr(Coin, "breaks_at", None)
     return Coin
 
 
 def run(out: Path, *overrides: str) -> object:
-    return run_study("coin", out, overrides, cache=FeatureCache(out.parent / "c.sqlite"), say=lambda line: None)
+    return run_study(Coin, out, overrides, cache=FeatureCache(out.parent / "c.sqlite"), say=lambda line: None)
 
 
 def test_folder_tells_claim_verdict_and_figures(coin: type[Coin], tmp_path: Path) -> None:
     out = tmp_path / "coin"
-    done = run_study("coin", out, cache=FeatureCache(tmp_path / "c.sqlite"), say=lambda line: None)
+    done = run_study(Coin, out, cache=FeatureCache(tmp_path / "c.sqlite"), say=lambda line: None)
     assert done.verdict == "holds"
     assert coin.asked == [(setting, seed) for seed in range(5) for setting in ("plain", "biased, 1/2")]
     said = json.loads((out / "result.json").read_text())

@@ -35,9 +35,10 @@ def study(
     from amodal.runs import default_run_path
     from amodal.training import Stopped
 
-    folder = out or default_run_path(study_class(name).name, Path("studies"))
+    kind = study_class(name)
+    folder = out or default_run_path(name, Path("studies"))
     try:
-        done = run_study(name, folder, settings, cache=FeatureCache(), say=say)
+        done = run_study(kind, folder, settings, cache=FeatureCache(), say=say)
     except (Stopped, Interrupted, OSError):
         again = shlex.join(word for setting in settings for word in ("--set", setting))
         say(f"to go on: amodal study {name} --out {folder} {again}".rstrip())

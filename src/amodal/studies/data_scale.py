@@ -172,4 +172,5 @@ def _notes(law: PowerLaw, exponent: Interval, ceiling: Interval, errors: Mapping
         f"Fitted to all sizes: recall = {law.ceiling:.3f} - {law.scale:.3g} n^-{law.exponent:.3g}; exponent "
         f"{interval(exponent, '')}, ceiling {interval(ceiling, '%')}.",
         f"Each size foretold by the others, less what was measured: {told}.",
+        *(["The ceiling lies at its limit: these sizes show no saturation."] if law.ceiling == 1 else []),
     ]

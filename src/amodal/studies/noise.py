@@ -89,9 +89,9 @@ class Noise(Study[NoiseConfig]):
         own = relative_loss(before[INFO_NCE], after[INFO_NCE])
         more = relative_loss(before[TRIPLET], after[TRIPLET], before[INFO_NCE], after[INFO_NCE])
         checks = [
-            Check(says=f"relative loss of InfoNCE at {judged:.0%} noise", found=own, below=LOSS, unit="%"),
+            Check(says=f"relative loss of InfoNCE at {100 * judged:g} % noise", found=own, below=LOSS, unit="%"),
             Check(
-                says=f"that of the hardest triplet less that of InfoNCE at {judged:.0%} noise",
+                says=f"that of the hardest triplet less that of InfoNCE at {100 * judged:g} % noise",
                 found=more,
                 above=FAR_MORE,
                 unit="points",
@@ -105,12 +105,16 @@ class Noise(Study[NoiseConfig]):
                 }
                 rows += rows_of(part, figure, "%", case_name(objective, clean))
         told = ", ".join(f"{each} {interval(relative_loss(before[each], after[each]), '%')}" for each in OBJECTIVES)
+        less = relative_loss(before[DOUBTING], after[DOUBTING], before[INFO_NCE], after[INFO_NCE])
         return Findings(
             checks=checks,
             rows=rows,
             against="the same objective without noise",
             chart=self._chart(measured),
-            notes=[f"Relative loss of recall at {judged:.0%} noise: {told}."],
+            notes=[
+                f"Relative loss of recall at {100 * judged:g} % noise: {told}; that of the doubting one less that of "
+                f"InfoNCE {interval(less, 'points', signed=True)}."
+            ],
         )
 
     def _chart(self, measured: Measured) -> Chart:
@@ -119,9 +123,8 @@ class Noise(Study[NoiseConfig]):
             clean = measured[case_name(objective, shares[0])][RECALL]
             lost = [relative_loss(clean, measured[case_name(objective, share)][RECALL]) for share in shares]
             y, high, low = zip(*((1 - bound for bound in each) for each in lost), strict=True)
-            lines.append(
-                Line(label=objective, x=[100 * share for share in shares], y=y, low=low, high=high, shade=shade)
-            )
+            x = [100 * share + 0.7 * (shade - 1) for share in shares]  # side by side, not one over another
+            lines.append(Line(label=objective, x=x, y=y, low=low, high=high, shade=shade))
         return Chart(
             title="Recall on clean concepts, of what it is without noise",
             x_label="shuffled training pairs, per cent",
@@ -135,7 +138,7 @@ class Noise(Study[NoiseConfig]):
 
 def case_name(objective: str, share: float) -> str:
     """A setting's name."""
-    return f"{objective}, {share:.0%} noise"
+    return f"{objective}, {100 * share:g} % noise"
 
 
 def relative_loss(before_SN: np.ndarray, after_SN: np.ndarray, *other_SN: np.ndarray) -> Interval:

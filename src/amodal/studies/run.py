@@ -21,7 +21,6 @@ from amodal.recipes.catalogue import read_override
 from amodal.recipes.schema import validated
 from amodal.runs import current_versions
 from amodal.runs.folder import read_json, write_json
-from amodal.studies.catalogue import study_class
 from amodal.studies.report import write_study_report
 from amodal.studies.study import Findings, Measured, Place, Study, StudyConfig, Verdict, verdict_of
 
@@ -64,14 +63,13 @@ class Concluded:
 
 
 def run_study(
-    name: str, out: Path, overrides: Sequence[str] = (), *, cache: FeatureCache, say: Callable[[str], None]
+    kind: type[Study], out: Path, overrides: Sequence[str] = (), *, cache: FeatureCache, say: Callable[[str], None]
 ) -> Concluded:
     """Runs a study into the folder `out`, or goes on with what stopped there before.
 
     overrides: "seeds=8" and so on over its settings; "tiny=true" takes those of seconds as the base. The folder then
     holds result.json, report.html, report.md, plot.png, and every measurement in measured/. Raises AmodalError.
     """
-    kind = study_class(name)
     config = parse_config(kind, overrides)
     _begin(out, kind, config)
     study = kind(config, Place(cache, out / "unfinished"))
@@ -84,7 +82,7 @@ def run_study(
             figures = study.measure(setting, seed)
             taken = time.monotonic() - started
             write_json(path, {"setting": setting, "seed": seed, "seconds": round(taken, 2), "figures": figures})
-            say(f"{name} {number}/{len(wanted)}: {setting}, seed {seed}, {clock(taken)}")
+            say(f"{kind.name} {number}/{len(wanted)}: {setting}, seed {seed}, {clock(taken)}")
         seconds += read_json(path)["seconds"]
     findings = study.conclude(read_measured(out, study.settings(), config.seeds))
     verdict = verdict_of(findings.checks, config.seeds)
