@@ -1,13 +1,13 @@
 """Batches larger than memory: gradients in two passes over parts beside one pass, and one step over 32,768 pairs.
 
     python benchmarks/large_batches.py [--batch 4096] [--part 64] [--json]
-    python benchmarks/large_batches.py --huge 32768 [--json]
+    python benchmarks/large_batches.py --huge 32768 --pixels 32 [--json]
 
 Peak memory is that of a fresh process each, beyond what it held before the first step, as Linux says it. `plain` is
 one pass over a batch of `--part` pairs; `cached` is the whole batch in parts of that size; their gradients are compared
 with those of one pass over the whole batch, where that fits. The model is CLIP's architecture made small: a ViT of
-width 192 and 6 layers on 64 px pictures, our Transformer of width 192 and 4 layers, float32, captions and pictures of
-the bundled set, every picture a random view of its own.
+width 192 and 6 layers on pictures of 64 px (`--pixels`), our Transformer of width 192 and 4 layers, float32; captions
+and pictures of the bundled set, every picture a random view of its own.
 """
 
 import argparse
@@ -31,11 +31,11 @@ from amodal.tasks import Contrastive
 from amodal.towers import TextTransformer, TimmTower
 from amodal.training import Cached, build_optimizer, plain
 
-SIZE, WIDTH, WARM = 64, 192, 8
+WIDTH, WARM = 192, 8
 HALF = (0.5, 0.5, 0.5)
 
 
-def batch_of(count: int) -> Batch:
+def batch_of(count: int, pixels: int) -> Batch:
     """So many pairs of the bundled training pictures, each a random view with one of its captions; rows repeat when
     there are fewer pictures, as other views, and share their pair_id."""
     rows = bundled_table().split("train").rows
@@ -44,18 +44,18 @@ def batch_of(count: int) -> Batch:
     again = [number % len(rows) for number in range(count)]
     pictures = Pictures(
         [rows[number] for number in again],
-        lambda image, draw: to_tensor(random_view(image, SIZE, draw, flip=False, jitter=0.2), HALF, HALF),
+        lambda image, draw: to_tensor(random_view(image, pixels, draw, flip=False, jitter=0.2), HALF, HALF),
     )
     texts = Captions([captions[number] for number in again], tokenizer)
     keys, pairs = [f"{rows[n].key} view {view}" for view, n in enumerate(again)], [rows[n].pair for n in again]
     return PairBatches(keys, pairs, [pictures, texts], batch_size=count, seed=0)[0]
 
 
-def model_of() -> DualEncoder:
+def model_of(pixels: int) -> DualEncoder:
     """The small CLIP, the same weights every time."""
     torch.manual_seed(0)
-    options = {"img_size": SIZE, "patch_size": 8, "embed_dim": WIDTH, "depth": 6, "num_heads": 6}
-    image = TimmTower("vit_tiny_patch16_224", image_size=SIZE, options=options)
+    options = {"img_size": pixels, "patch_size": 8, "embed_dim": WIDTH, "depth": 6, "num_heads": 6}
+    image = TimmTower("vit_tiny_patch16_224", image_size=pixels, options=options)
     text = TextTransformer(vocabulary=4096, width=WIDTH, depth=4, heads=6, context_length=48)
     return DualEncoder(image, text, ProjectionHead(WIDTH, 256), ProjectionHead(WIDTH, 256)).train()
 
@@ -67,25 +67,25 @@ def gradient(way: Callable[..., Any], model: DualEncoder, task: Contrastive, bat
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
-def difference(batch_size: int, part: int) -> float:
+def difference(batch_size: int, part: int, pixels: int) -> float:
     """Norm of the difference between cached and plain gradients over the norm of the plain."""
-    model, task, batch = model_of(), Contrastive(), batch_of(batch_size)
+    model, task, batch = model_of(pixels), Contrastive(), batch_of(batch_size, pixels)
     whole = gradient(plain, model, task, batch)
     return ((gradient(Cached(part), model, task, batch) - whole).norm() / whole.norm()).item()
 
 
-def peak(batch_size: int, part: int, steps: int = 2) -> tuple[float, float]:
+def peak(batch_size: int, part: int, pixels: int, steps: int = 2) -> tuple[float, float]:
     """Gigabytes at the peak of so many steps beyond what the process held before, model and batch, and seconds of the
     last step."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measured, (batch_size, part, steps))
+        return pool.apply(_measured, (batch_size, part, pixels, steps))
 
 
-def _measured(batch_size: int, part: int, steps: int) -> tuple[float, float]:
+def _measured(batch_size: int, part: int, pixels: int, steps: int) -> tuple[float, float]:
     torch.set_num_threads(2)
-    model, task = model_of(), Contrastive()
+    model, task = model_of(pixels), Contrastive()
     optimizer = build_optimizer([model, task], learning_rate=1e-4, weight_decay=0.1, betas=(0.9, 0.98))
-    batch = batch_of(batch_size)
+    batch = batch_of(batch_size, pixels)
     gradient(plain, model, task, batch.rows(slice(WARM)))  # what is loaded at the first call does not count
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten: that of loading the pictures
     before, seconds = _memory("VmRSS"), 0.0
@@ -104,15 +104,15 @@ def _memory(field: str) -> float:
     return int(line.split()[1]) * 1024 / 1e9
 
 
-def compare(batch_size: int, part: int) -> dict[str, float | int]:
+def compare(batch_size: int, part: int, pixels: int) -> dict[str, float | int]:
     """Peak memory of cached against plain with the same activations, and how far the gradients are apart."""
-    plain_gb, _ = peak(part, part)
-    cached_gb, seconds = peak(batch_size, part)
+    plain_gb, _ = peak(part, part, pixels)
+    cached_gb, seconds = peak(batch_size, part, pixels)
     row: dict[str, float | int] = {"batch": batch_size, "part": part, "plain_gb": plain_gb, "cached_gb": cached_gb}
     return row | {
         "ratio": cached_gb / plain_gb,
         "seconds": seconds,
-        "difference": difference(min(batch_size, 512), part),
+        "difference": difference(min(batch_size, 512), part, pixels),
     }
 
 
@@ -121,17 +121,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=4096)
     parser.add_argument("--part", type=int, default=64)
+    parser.add_argument("--pixels", type=int, default=64)
     parser.add_argument("--huge", type=int, default=0, help="one step over so many pairs in place of the comparison")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.huge:
-        gb, seconds = peak(options.huge, 256, 1)
+        gb, seconds = peak(options.huge, 256, options.pixels, 1)
         found = {"batch": options.huge, "part": 256, "cached_gb": gb, "seconds": seconds}
         line = (
             f"one step over {options.huge:,} pairs in parts of 256: {seconds:.0f} s, {gb:.2f} GB beyond model and batch"
         )
     else:
-        found = compare(options.batch, options.part)
+        found = compare(options.batch, options.part, options.pixels)
         line = (
             f"one pass over {options.part} pairs {found['plain_gb']:.3f} GB   two passes over {options.batch:,} pairs "
             f"{found['cached_gb']:.3f} GB   ratio {found['ratio']:.2f}   gradients apart {found['difference']:.1e}"

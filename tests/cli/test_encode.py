@@ -71,6 +71,17 @@ def test_pictures_without_captions(cli: Callable[..., Any], tiny_run: Path, shap
     np.testing.assert_allclose(table.column("image_vector")[0].as_py(), picture, atol=1e-5)
 
 
+def test_a_broken_picture_counts_once_among_all(
+    cli: Callable[..., Any], tiny_run: Path, shapes: Path, tmp_path: Path
+) -> None:
+    whole = shapes.with_name("red-circle-0.png").read_bytes()
+    (tmp_path / "whole.png").write_bytes(whole)
+    (tmp_path / "broken.png").write_bytes(whole[:90])
+    answer = cli("encode", tmp_path, "--out", tmp_path / "out.parquet", "--model", tiny_run)
+    assert answer.code == 1
+    assert "1 of 2 rows cannot be used (50.0%" in answer.err
+
+
 def test_the_file_is_whole_or_absent(
     cli: Callable[..., Any], tiny_run: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

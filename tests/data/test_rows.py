@@ -37,28 +37,32 @@ def test_skip_log_counts_kinds_and_ignores_repeats() -> None:
 
 def test_limit_is_inclusive_and_the_message_names_rows_and_setting() -> None:
     log = SkipLog(0.05)
-    log.check(0)
+    log.check()
     for number in range(5):
         log.add(f"t.csv:{number}", "empty caption")
-    log.check(100)
+    log.total = 100
+    log.check()
+    log.total = 99
     with pytest.raises(DataError) as caught:
-        log.check(99)
+        log.check()
     assert "5 of 99" in str(caught.value)
     assert "t.csv:0: empty caption" in str(caught.value)
     assert "data.max_skipped" in str(caught.value)
     for number in range(5, 9):
         log.add(f"t.csv:{number}", "empty caption")
     with pytest.raises(DataError, match="and 4 more"):
-        log.check(100)
+        log.check()
 
 
 def test_limit_zero_and_one() -> None:
     strict, lax = SkipLog(0), SkipLog(1)
     for log in (strict, lax):
         log.add("t.csv:1", "empty caption")
+        log.total = 1000
     with pytest.raises(DataError):
-        strict.check(1000)
-    lax.check(1)
+        strict.check()
+    lax.total = 1
+    lax.check()
     with pytest.raises(DataError, match="from 0 to 1"):
         SkipLog(5)
 
@@ -66,6 +70,13 @@ def test_limit_zero_and_one() -> None:
 def test_finished_table_refuses_emptiness() -> None:
     with pytest.raises(DataError, match=r"t\.csv holds no usable row"):
         finished_table("t.csv", [], SkipLog(), 0)
+
+
+def test_rows_are_counted_in_the_whole_table_also_without_a_reader() -> None:
+    table = Table("t", [row(number, split="train" if number else "test") for number in range(40)])
+    table.split("test").skipped.add("t.csv:0", "broken picture")
+    table.split("test").skipped.check()
+    assert table.skipped.total == 40
 
 
 def test_split_by_name_and_its_other_names() -> None:

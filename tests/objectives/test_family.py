@@ -45,7 +45,7 @@ def whole_decoupled(image: Tensor, text: Tensor, scale: Tensor, bias: Tensor, id
     logit, same = scale.exp() * image @ text.T, match(ids, len(image))
     target = same / same.sum(1, keepdim=True)
     both = (x.masked_fill(same, -math.inf).logsumexp(1) - (target * x).sum(1) for x in (logit, logit.T))
-    return sum(x.mean() for x in both) / 2  # pyright: ignore[reportReturnType]
+    return torch.stack([x.mean() for x in both]).mean()
 
 
 def whole_sigmoid(image: Tensor, text: Tensor, scale: Tensor, bias: Tensor, ids: Tensor | None) -> Tensor:
@@ -75,7 +75,7 @@ def whole_soft(image: Tensor, text: Tensor, scale: Tensor, bias: Tensor, ids: Te
     both = (
         F.cross_entropy(x, (1 - share) * even + share * t.softmax(1)) for x, t in ((logit, said), (logit.T, said.T))
     )
-    return sum(both) / 2  # pyright: ignore[reportReturnType]
+    return torch.stack(list(both)).mean()
 
 
 def triplet(negatives: Any) -> Loss:

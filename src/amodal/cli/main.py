@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from amodal.cli import classify, encode, evaluate, recipes, train
+from amodal.cli import classify, doctor, encode, evaluate, recipes, train
 from amodal.cli import demo as demo_verb
 from amodal.core.errors import AmodalError, Interrupted, UsageError
 
@@ -23,6 +23,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("classify")(classify.classify)
 app.command("encode")(encode.encode)
+app.command("doctor")(doctor.doctor)
 app.command("demo")(demo_verb.demo)
 app.add_typer(recipes.app, name="recipes")
 

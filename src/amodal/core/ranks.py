@@ -7,10 +7,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 
 class Ranks:
@@ -30,6 +33,10 @@ class Ranks:
     def largest(self, x: Tensor) -> Tensor:
         """The maximum over ranks, made in `x`; not differentiable."""
         return x
+
+    def everyones(self, value: object) -> list[Any]:
+        """What each rank gave, in order of rank; anything that can be pickled."""
+        return [value]
 
     def wait(self) -> None:
         """Until every rank is here."""
@@ -51,7 +58,8 @@ class ProcessRanks(Ranks):
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
 
     def gather(self, x: Tensor) -> Tensor:
-        return _Gather.apply(x.contiguous())  # pyright: ignore[reportReturnType]  # torch types apply as Any | None
+        everyone: Any = _Gather.apply(x.contiguous())
+        return everyone
 
     def add(self, x: Tensor) -> Tensor:
         dist.all_reduce(x)
@@ -60,6 +68,11 @@ class ProcessRanks(Ranks):
     def largest(self, x: Tensor) -> Tensor:
         dist.all_reduce(x, dist.ReduceOp.MAX)
         return x
+
+    def everyones(self, value: object) -> list[Any]:
+        given: list[Any] = [None] * self.count
+        dist.all_gather_object(given, value)
+        return given
 
     def wait(self) -> None:
         dist.barrier()
@@ -81,7 +94,11 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
+    # torchrun keeps its store when it starts all processes again: those before left their addresses in it
+    store = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
     yield ProcessRanks(), device
     dist.destroy_process_group()  # not after an error: a rank that is gone would be waited for
 

@@ -5,7 +5,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
@@ -26,6 +26,7 @@ Part = Callable[[list[int], slice, torch.Generator], Mapping[str, Any]]
 Draws are made for the whole batch, so that a row looks the same whatever part of it is wanted where.
 """
 
+Made = TypeVar("Made")
 MEMORY_FOR_PICTURES = 2 << 30
 
 
@@ -40,7 +41,7 @@ class Captions:
 
     def __call__(self, rows: list[int], own: slice, draw: torch.Generator) -> Mapping[str, Any]:
         """The fields `ids` and `ids_mask` of the wanted rows."""
-        ids, mask = self._tokenizer([self._text(row, draw) for row, draw in _each(rows, own, draw)])
+        ids, mask = self._tokenizer([self._text(row, draw) for row, draw in each_own(rows, own, draw)])
         return {"ids": ids, "ids_mask": mask}
 
     def _text(self, row: int, draw: torch.Generator) -> str:
@@ -66,7 +67,7 @@ class Pictures:
 
     def __call__(self, rows: list[int], own: slice, draw: torch.Generator) -> Mapping[str, Any]:
         """The field `pixels` of the wanted rows."""
-        pixels = [self._prepare(self.image(row), draw) for row, draw in _each(rows, own, draw)]
+        pixels = [self._prepare(self.image(row), draw) for row, draw in each_own(rows, own, draw)]
         return {"pixels": torch.stack(pixels)}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -141,13 +142,7 @@ class PairBatches(Dataset[Batch]):
         self._pair_id = torch.tensor([number[pair] for pair in pairs])
         self.batch_size = min(batch_size, len(keys))
         self.steps_per_epoch = len(keys) // self.batch_size
-        share, left = divmod(self.batch_size, ranks.count)
-        if left:
-            raise DataError(
-                f"a batch of {self.batch_size} pairs does not divide among {ranks.count} processes; "
-                f"set training.batch_size to {share * ranks.count or ranks.count}"
-            )
-        self._own = slice(ranks.rank * share, (ranks.rank + 1) * share)
+        self._own = own_share(self.batch_size, ranks)
         self._lengths, self._bucket = torch.tensor(lengths), bucket
         self._dealt: tuple[int, Tensor] = -1, torch.empty(0)
 
@@ -180,20 +175,36 @@ class PairBatches(Dataset[Batch]):
 
     def steps(self, first: int, last: int, *, workers: int = 0) -> Iterator[Batch]:
         """The batches of steps first, ..., last - 1, made ahead by `workers` processes."""
-        if workers == 0:
-            yield from (self[step] for step in range(first, last))
-            return
-        yield from DataLoader(
-            self,
-            batch_size=None,
-            sampler=range(first, last),
-            num_workers=workers,
-            multiprocessing_context="spawn",
-            worker_init_fn=_be_a_good_worker,
+        return made_ahead(self, first, last, workers)
+
+
+def own_share(batch_size: int, ranks: Ranks) -> slice:
+    """This rank's rows of every batch. Raises DataError for a batch that does not divide among the ranks."""
+    share, left = divmod(batch_size, ranks.count)
+    if left:
+        raise DataError(
+            f"a batch of {batch_size} pairs does not divide among {ranks.count} processes; "
+            f"set training.batch_size to {share * ranks.count or ranks.count}"
         )
+    return slice(ranks.rank * share, (ranks.rank + 1) * share)
 
 
-def _each(rows: list[int], own: slice, draw: torch.Generator) -> Iterator[tuple[int, torch.Generator]]:
+def made_ahead(made: Dataset[Made], first: int, last: int, workers: int) -> Iterator[Made]:
+    """What `made` gives for first, ..., last - 1, in order, prepared by `workers` processes of one thread each."""
+    if workers == 0:
+        yield from (made[step] for step in range(first, last))
+        return
+    yield from DataLoader(
+        made,
+        batch_size=None,
+        sampler=range(first, last),
+        num_workers=workers,
+        multiprocessing_context="spawn",
+        worker_init_fn=_be_a_good_worker,
+    )
+
+
+def each_own(rows: list[int], own: slice, draw: torch.Generator) -> Iterator[tuple[int, torch.Generator]]:
     """Each wanted row with a generator of its own."""
     seeds = torch.randint(1 << 62, (len(rows),), generator=draw)
     for row, seed in zip(rows[own], seeds[own].tolist(), strict=True):
@@ -224,6 +235,6 @@ def _be_a_good_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     told: Any = get_worker_info()
-    for part in told.dataset.parts:
+    for part in getattr(told.dataset, "parts", ()):
         if isinstance(part, Pictures):
             part.share_memory(told.num_workers)

@@ -98,6 +98,16 @@ def decode_picture(
         raise BrokenPicture(f"the picture is damaged or cut short ({reason}); copy it again or remove it") from error
 
 
+def picture_size(content: bytes) -> tuple[int, int]:
+    """(width, height) of an encoded picture as it is seen, from its header alone. Raises BrokenPicture."""
+    try:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+            width, height = image.size
+            return (height, width) if _orientation(image) >= 5 else (width, height)
+    except _DECODE_ERRORS as error:
+        raise BrokenPicture(_what_it_looks_like(content)) from error
+
+
 @lru_cache(maxsize=1)
 def _formats() -> tuple[str, ...]:
     Image.init()

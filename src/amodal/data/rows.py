@@ -49,7 +49,7 @@ class SkipLog:
     """What was skipped, first while tables are read, later while pictures are decoded.
 
     The same key with the same reason counts once, so a broken picture met in every epoch stays one. All splits of a
-    table share one log; `total` is how many rows the reader counted in the whole source, 0 before it has.
+    table share one log, measured against the whole source: `total` is how many rows the reader counted in it.
     """
 
     def __init__(self, limit: float = MAX_SKIPPED) -> None:
@@ -75,18 +75,14 @@ class SkipLog:
         """How often each kind of reason occurred, the most frequent first."""
         return dict(Counter(entry.reason.partition(": ")[0] for entry in self._entries).most_common())
 
-    def check(self, total: int) -> None:
-        """Raises DataError when more than `limit` of `total` rows (the skipped ones included) were skipped.
-
-        A part of a source is measured against the whole source.
-        """
-        total = max(total, self.total)
-        if not self._entries or len(self) <= self.limit * total:
+    def check(self) -> None:
+        """Raises DataError when more than `limit` of the `total` rows were skipped."""
+        if len(self) <= self.limit * self.total:
             return
         first = "".join(f"\n  {key}: {reason}" for key, reason in self.entries[:_SHOWN])
         more = f"\n  and {len(self) - _SHOWN} more" if len(self) > _SHOWN else ""
         raise DataError(
-            f"{len(self)} of {total} rows cannot be used ({len(self) / max(total, 1):.1%}; "
+            f"{len(self)} of {self.total} rows cannot be used ({len(self) / max(self.total, 1):.1%}; "
             f"the limit is {self.limit:.1%}):{first}{more}\nMend them, or raise the limit with data.max_skipped"
         )
 
@@ -108,6 +104,9 @@ class Table:
     skipped: SkipLog = field(default_factory=SkipLog)
     classes: tuple[str, ...] | None = None
     captioned: bool = True
+
+    def __post_init__(self) -> None:
+        self.skipped.total = max(self.skipped.total, len(self.rows))  # a table put together by hand has no reader
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -164,7 +163,7 @@ def finished_table(
 ) -> Table:
     """The table, once it is sure that not too much was skipped and something is left. Raises DataError."""
     skipped.total = total
-    skipped.check(total)
+    skipped.check()
     if not rows:
         raise DataError(f"{name} holds no usable row; a table needs at least one picture with a caption")
     return Table(name, rows, skipped, None if classes is None else tuple(classes))

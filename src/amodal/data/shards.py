@@ -16,13 +16,13 @@ from amodal.data.pictures import SpanRef
 from amodal.data.rows import MAX_SKIPPED, Row, SkipLog, Table, caption_pair, finished_table
 from amodal.data.tables import as_text
 
-_PICTURES = ("jpg", "jpeg", "png", "webp")
+PICTURES = ("jpg", "jpeg", "png", "webp")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _MOST_SHARDS = 100_000
 _BLOCK = 512
 _DAMAGE = (tarfile.TarError, OSError, ValueError, EOFError, OverflowError)
-_Sample = dict[str, tuple[int, int]]
+Sample = dict[str, tuple[int, int]]
 """The members of one sample: extension -> (offset, length) in the shard."""
 
 
@@ -36,12 +36,12 @@ def read_shards(source: Path | str, *, max_skipped: float = MAX_SKIPPED) -> Tabl
     rows: list[Row] = []
     total = 0
     for shard in shard_paths(source):
-        samples, refused = _index(shard, skipped)
+        samples, refused = index_shard(shard, skipped)
         total += len(samples) + refused
         with shard.open("rb") as stream:
             for name, sample in samples.items():
                 key = f"{shard.name}:{name}"
-                row = _row(key, shard, sample, stream)
+                row = sample_row(key, shard, sample, stream)
                 if isinstance(row, Row):
                     rows.append(row)
                 else:
@@ -89,9 +89,9 @@ def _choices(inside: str, pattern: str) -> list[str]:
     return [f"{number:0{width}d}" for number in range(first, last + 1)]
 
 
-def _index(shard: Path, skipped: SkipLog) -> tuple[dict[str, _Sample], int]:
-    """(sample name -> members, number of members refused), in the order of the shard."""
-    samples: dict[str, _Sample] = {}
+def index_shard(shard: Path, skipped: SkipLog) -> tuple[dict[str, Sample], int]:
+    """(sample name -> members, number of members refused), in the order of the shard, from its headers alone."""
+    samples: dict[str, Sample] = {}
     refused = 0
     for member in _members(shard):
         if isinstance(member, str):
@@ -147,11 +147,11 @@ def _members(shard: Path) -> Iterator[tarfile.TarInfo | str]:
             yield f"truncated shard: no end mark, nothing can be read from byte {end} on"
 
 
-def _row(key: str, shard: Path, sample: _Sample, stream: BinaryIO) -> Row | str:
-    """The row, or why there is none."""
-    picture = next((sample[name] for name in _PICTURES if name in sample), None)
+def sample_row(key: str, shard: Path, sample: Sample, stream: BinaryIO) -> Row | str:
+    """The row of a sample of `shard`, which is open as `stream`; or why there is none."""
+    picture = next((sample[name] for name in PICTURES if name in sample), None)
     if picture is None:
-        return f"incomplete sample: no picture ({', '.join(_PICTURES)}) among {', '.join(sample) or 'its members'}"
+        return f"incomplete sample: no picture ({', '.join(PICTURES)}) among {', '.join(sample) or 'its members'}"
     if picture[1] == 0:
         return "empty picture: zero bytes"
     try:

@@ -1,7 +1,6 @@
 """The one entrance to data: `open_table` looks at what a person points to and picks the reader."""
 
 import difflib
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from amodal.data.tables import ADDRESS, TABLE_SUFFIXES, read_table
 
 BUNDLED = "bundled"
 
-_KIND = re.compile(r"[a-z][\w-]+:", re.IGNORECASE)  # two letters or more: "C:" is a drive
 _TABLE_NAMES = tuple(f"{stem}{suffix}" for stem in ("captions", "metadata") for suffix in TABLE_SUFFIXES)
 
 
@@ -50,21 +48,19 @@ def open_table(source: str | Path, *, max_skipped: float = MAX_SKIPPED) -> Table
         raise _unreadable(error, path) from error
 
 
-def open_pictures(source: str | Path) -> Table:
+def open_pictures(source: str | Path, *, max_skipped: float = MAX_SKIPPED) -> Table:
     """As `open_table`, but a folder of pictures that nothing is said of will do, too. Raises DataError."""
     try:
-        return open_table(source)
+        return open_table(source, max_skipped=max_skipped)
     except NoCaptions:
-        return read_loose_pictures(Path(source).expanduser())
+        return read_loose_pictures(Path(source).expanduser(), max_skipped=max_skipped)
 
 
 def absolute_source(source: str) -> str:
-    """The same source for a process in any folder: a path made absolute, also behind a kind ("kind:path")."""
+    """The same source for a process in any folder: a path made absolute."""
     if source == BUNDLED or ADDRESS.match(source):
         return source
-    kind = _KIND.match(source)
-    prefix = kind.group() if kind and not Path(source).exists() else ""
-    return prefix + str(Path(source.removeprefix(prefix)).expanduser().absolute())
+    return str(Path(source).expanduser().absolute())
 
 
 def _file_reader(path: Path) -> Callable[[float], Table]:

@@ -14,6 +14,7 @@ from amodal.recipes.judge import judge
 from amodal.recipes.load import load_run
 from amodal.recipes.pairs import judged_pairs
 from amodal.recipes.schema import Recipe
+from amodal.recipes.streamed import judged_tables
 
 
 def evaluate_run(
@@ -45,7 +46,7 @@ def evaluate_run(
         changes["captions"] = "all"
     evaluation = recipe.evaluation.model_copy(update=changes)
     pairs = judged_pairs(loaded.encoder, table, evaluation.captions)
-    table.skipped.check(len(pairs.rows) + len(table.skipped))
+    table.skipped.check()
     figures = judge(evaluation, pairs, table.classes).figures
     for entry in table.skipped.entries:
         say(f"skipped {entry.key}: {entry.reason}")
@@ -53,6 +54,8 @@ def evaluate_run(
 
 
 def _rows(recipe: Recipe, data: str, split: str) -> Table:
+    if recipe.data.stream and not data:
+        return judged_tables(recipe)[split or "test"]
     table = open_table(data or recipe.data.source, max_skipped=recipe.data.max_skipped)
     if not data:
         return table.with_split(recipe.training.seed, recipe.data.split).split(split or "test")

@@ -18,10 +18,12 @@ from amodal.core.ranks import ALONE, Ranks
 from amodal.core.seeds import generator_for
 from amodal.data.batches import Captions, PairBatches, Part, Pictures, readable_pictures
 from amodal.data.rows import Row, SkipLog, Table
+from amodal.data.shard_index import Shards
+from amodal.data.streams import ShardBatches
 from amodal.data.transforms import random_view, to_tensor
 from amodal.features import CachedImages, CachedTexts, Encoder
 from amodal.recipes.schema import Recipe
-from amodal.towers import class_stand_ins, class_texts
+from amodal.towers import ImagePreprocessing, class_stand_ins, class_texts
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table, ranks: Rank
     if known is not None:
         features_VNF, kept = known
         rows = [table.rows[number] for number in kept]
-        table.skipped.check(len(table.rows) + len(table.skipped))
+        table.skipped.check()
         pairs = [row.pair for row in rows]
     captions = [row.captions if recipe.data.captions == "all" else row.captions[:1] for row in rows]
     keys = [row.key for row in rows]
@@ -106,7 +108,7 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table, ranks: Rank
     else:
         image_part = _pictures(recipe, encoder, table.rows)
         keep = image_part.keep_readable(table.skipped)
-        table.skipped.check(len(table.rows) + len(table.skipped))
+        table.skipped.check()
         keys, pairs = ([values[number] for number in keep] for values in (keys, pairs))
         captions = [captions[number] for number in keep]
     training = recipe.training
@@ -120,6 +122,22 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table, ranks: Rank
         ranks=ranks,
         lengths=_mean_lengths(encoder, captions) if training.bucket else (),
         bucket=training.bucket,
+    )
+
+
+def streamed_batches(recipe: Recipe, encoder: Encoder, shards: Shards, ranks: Ranks = ALONE) -> ShardBatches:
+    """The batches of shards, this rank's share of each, for two trained towers."""
+    preprocessing, training = encoder.model.image_tower.preprocessing, recipe.training
+    return ShardBatches(
+        shards,
+        _view(recipe, preprocessing),
+        encoder.tokenizer,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        at_least=enough_pixels(recipe, preprocessing),
+        first_caption=recipe.data.captions == "first",
+        left_out=training.augment.words,
+        ranks=ranks,
     )
 
 
@@ -138,10 +156,18 @@ def solve_regression(encoder: Encoder, batches: PairBatches, seed: int) -> None:
 
 def _pictures(recipe: Recipe, encoder: Encoder, rows: Sequence[Row]) -> Pictures:
     """Pictures decoded once and seen in random views."""
-    preprocessing, augment = encoder.model.image_tower.preprocessing, recipe.training.augment
-    size, mean, std = preprocessing.size, preprocessing.mean, preprocessing.std
-    view = _View(size, mean, std, augment.smallest, augment.flip, augment.rotate, augment.jitter)
-    return Pictures(rows, view, math.ceil(size / math.sqrt(augment.smallest)))  # enough for the smallest view
+    preprocessing = encoder.model.image_tower.preprocessing
+    return Pictures(rows, _view(recipe, preprocessing), enough_pixels(recipe, preprocessing))
+
+
+def enough_pixels(recipe: Recipe, preprocessing: ImagePreprocessing) -> int:
+    """The side that a picture is decoded to at least, for its smallest view."""
+    return math.ceil(preprocessing.size / math.sqrt(recipe.training.augment.smallest))
+
+
+def _view(recipe: Recipe, preprocessing: ImagePreprocessing) -> "_View":
+    size, mean, std, augment = preprocessing.size, preprocessing.mean, preprocessing.std, recipe.training.augment
+    return _View(size, mean, std, augment.smallest, augment.flip, augment.rotate, augment.jitter)
 
 
 @dataclass(frozen=True)

@@ -14,23 +14,40 @@ from torch import nn
 
 from amodal.core.errors import RunError
 from amodal.core.ranks import ALONE, Ranks
+from amodal.data.batches import PairBatches
 from amodal.data.bundled import ATTRIBUTION
 from amodal.data.rows import Table
+from amodal.data.shard_index import Shards
 from amodal.data.sources import BUNDLED, absolute_source, open_table
+from amodal.data.streams import ShardBatches
+from amodal.data.tokenizers import Tokenizer
 from amodal.evaluation import retrieval
 from amodal.features import Encoder, FeatureCache
 from amodal.metrics import Figure
 from amodal.recipes.build import Built, build_model, build_task, describe_towers
 from amodal.recipes.catalogue import load_recipe, write_recipe
 from amodal.recipes.judge import judge
-from amodal.recipes.pairs import Judged, judged_pairs, limited, solve_regression, training_batches
+from amodal.recipes.pairs import Judged, judged_pairs, limited, solve_regression, streamed_batches, training_batches
 from amodal.recipes.schema import Recipe, TrainingConfig
-from amodal.runs import Examples, History, RunCard, RunFolder, current_versions, write_report
+from amodal.recipes.streamed import caption_rows, streamed_data
+from amodal.runs import (
+    Examples,
+    Finding,
+    History,
+    RunCard,
+    RunFolder,
+    current_versions,
+    read_findings,
+    write_findings,
+    write_report,
+)
 from amodal.runs.folder import write_json
 from amodal.towers import fingerprint
-from amodal.training import Hooks, Progressed, Settings, load_weights, save_weights, sharded, train
+from amodal.training import Hooks, Progressed, Settings, cut_captions, load_weights, save_weights, sharded, train
 
 WATCHED = ("image_to_text/R@1", "image_to_text/R@5", "text_to_image/R@1", "text_to_image/R@5")
+MOST_MEASURED = 200_000
+MOST_DRAWN = 10_000  # of streamed pairs
 
 
 @dataclass(frozen=True)
@@ -56,9 +73,9 @@ def run_recipe(
     The run keeps the absolute path of its data. say: called with one line for each thing a person wants to know;
     ranks: the processes that run it together, each calling this; rank 0 writes. Raises AmodalError.
     """
-    source = recipe.data.model_copy(update={"source": absolute_source(recipe.data.source)})
-    recipe = recipe.model_copy(update={"data": source})
-    data = _read(recipe)  # before the folder: a mistyped path leaves nothing behind
+    places = {name: absolute_source(path) for name in ("source", "judged") if (path := getattr(recipe.data, name))}
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=places)})
+    data = _read(recipe, cache, ranks)  # before the folder: a mistyped path leaves nothing behind
     with ranks.first_goes_first():
         folder = RunFolder(out) if ranks.rank else RunFolder.create(out, overwrite=RunFolder(out).is_unbegun)
         if folder.recipe.exists() and load_recipe(str(folder.recipe)) != recipe:
@@ -86,26 +103,28 @@ def resume(
     if not folder.recipe.exists():
         raise RunError(f"{path} stopped before it began; give the command that began it once more")
     recipe = load_recipe(str(folder.recipe))
-    return _run(recipe, folder, _read(recipe), device=device, cache=cache, say=say, ranks=ranks)
+    return _run(recipe, folder, _read(recipe, cache, ranks), device=device, cache=cache, say=say, ranks=ranks)
 
 
 @dataclass(frozen=True)
 class _Data:
-    """The table of a recipe, its splits by name, and the seconds that reading took."""
+    """What a recipe's data hold: all of them, the training pairs, the other splits by name; and the seconds it took."""
 
-    table: Table
-    splits: dict[str, Table]
+    source: Table | Shards
+    train: Table | Shards
+    judged: dict[str, Table]
     seconds: float
 
 
-def _read(recipe: Recipe) -> _Data:
+def _read(recipe: Recipe, cache: FeatureCache, ranks: Ranks) -> _Data:
     started = time.monotonic()
+    if recipe.data.stream:
+        shards, judged = streamed_data(recipe, cache, ranks)
+        return _Data(shards, shards, judged, time.monotonic() - started)
     table = open_table(recipe.data.source, max_skipped=recipe.data.max_skipped)
     table = table.with_split(recipe.training.seed, recipe.data.split)
-    splits = {
-        name: limited(table.split(name), recipe.data.limit if name == "train" else 0) for name in recipe.data.split
-    }
-    return _Data(table, splits, time.monotonic() - started)
+    judged = {name: table.split(name) for name in recipe.data.split if name != "train"}
+    return _Data(table, limited(table.split("train"), recipe.data.limit), judged, time.monotonic() - started)
 
 
 def _run(
@@ -118,20 +137,20 @@ def _run(
     say: Callable[[str], None],
     ranks: Ranks,
 ) -> Finished:
-    table, splits, timings = data.table, data.splits, {"reading the data": data.seconds}
-    say(f"{table.name}: " + ", ".join(f"{len(part):,} {name}" for name, part in splits.items()) + " pictures")
+    timings = {"reading the data": data.seconds}
+    say(f"{data.source.name}: " + ", ".join(f"{count:,} {name}" for name, count in _sizes(data).items()) + " pictures")
     started = time.monotonic()
     with ranks.first_goes_first():  # the others find its tokenizer and its features
         if ranks.rank == 0:
             folder.sweep()
         torch.manual_seed(recipe.training.seed)
-        built = _build(recipe, folder, splits["train"], cache)
+        built = _build(recipe, folder, data.train, cache)
         model = built.model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stubs leave it out
         encoder = Encoder(model, built.tokenizer, cache, device, tuple(recipe.model.image.views))
-        batches = training_batches(recipe, encoder, splits["train"], ranks)
-        validation = judged_pairs(encoder, splits["validation"], recipe.evaluation.captions)
+        batches = _batches(recipe, encoder, data.train, ranks)
+        validation = judged_pairs(encoder, data.judged["validation"], recipe.evaluation.captions)
     timings["features"] = time.monotonic() - started
-    if recipe.model.anchors:
+    if recipe.model.anchors and isinstance(batches, PairBatches):
         started = time.monotonic()
         solve_regression(encoder, batches, recipe.training.seed)
         timings["regression"] = time.monotonic() - started
@@ -140,23 +159,23 @@ def _run(
     if recipe.training.shard and ranks.count > 1:
         sharded(model)
     learned = {"model": model, "task.objective": task.objective}  # all that a finished model is used with
-    hooks = _hooks(recipe, folder, learned, validation, say, ranks)
+    hooks = _hooks(recipe, folder, learned, data.train, validation, say, ranks)
     together = f", {ranks.count} processes" if ranks.count > 1 else ""
     say(f"training {_count(model, trainable=True):,} of {_count(model):,} parameters on {device}{together}")
-    how = settings(
-        recipe.training, workers=_spare_cores(ranks) if recipe.model.image.trainable and device.type != "cpu" else 0
-    )
-    at = train(task, model, batches, how, hooks, checkpoint=folder.last, device=device)
+    found = _before(recipe, built.tokenizer, data.train)
+    pays = recipe.model.image.trainable and device.type != "cpu"
+    how = settings(recipe.training, workers=_spare_cores(ranks) if pays else 0)
+    at = train(task, model, batches, how, hooks, checkpoint=folder.last, device=device, found=found)
     timings["training"] = at.seconds
     ranks.wait()  # for the best weights
     if ranks.rank:
         return Finished(folder, {}, timings)
     if recipe.training.shard and ranks.count > 1:  # from here on rank 0 is alone
-        built = _build(recipe, folder, splits["train"], cache)
+        built = _build(recipe, folder, data.train, cache)
         learned["model"] = built.model.to(device)
         encoder = Encoder(built.model, built.tokenizer, cache, device, tuple(recipe.model.image.views))
     load_weights(folder.weights, learned)
-    figures = finish(recipe, folder, encoder, splits, table, timings, at)
+    figures = finish(recipe, folder, encoder, data, timings, at)
     return Finished(folder, figures, timings)
 
 
@@ -176,25 +195,25 @@ def finish(
     recipe: Recipe,
     folder: RunFolder,
     encoder: Encoder,
-    splits: dict[str, Table],
-    table: Table,
+    data: _Data,
     timings: dict[str, float],
     at: Progressed,
 ) -> dict[str, Figure]:
     """Judges the best weights on the test split, once, and writes figures, card, plots and report."""
     started = time.monotonic()
-    test = judged_pairs(encoder, splits["test"], recipe.evaluation.captions)
-    verdict = judge(recipe.evaluation, test, splits["test"].classes)
+    skips = data.source.skipped
+    test = judged_pairs(encoder, data.judged["test"], recipe.evaluation.captions)
+    verdict = judge(recipe.evaluation, test, data.judged["test"].classes)
     timings["evaluation"] = time.monotonic() - started
     shown = (ATTRIBUTION,) if recipe.data.source == BUNDLED else ()
-    model = encoder.model
+    model, findings = encoder.model, read_findings(folder.diagnosis)
     card = RunCard(
         name=recipe.name,
         command=shlex.join(["amodal", "train", str(folder.recipe)]),
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
         data=recipe.data.source,
-        data_fingerprint=table.fingerprint(),
-        splits={name: len(part) for name, part in splits.items()},
+        data_fingerprint=data.source.fingerprint(),
+        splits=_sizes(data),
         seeds={"training": recipe.training.seed},
         versions=current_versions(),
         towers={"image": fingerprint(model.image_tower), "text": fingerprint(model.text_tower)},
@@ -204,12 +223,13 @@ def finish(
         prompt_templates=(recipe.evaluation.templates,),
         timings=timings,
         figures=verdict.figures,
-        skipped=len(table.skipped),
+        skipped=len(skips),
         licences=shown,
+        findings=tuple(findings or ()),
     )
     write_json(folder.card, card.to_json())
     folder.card_text.write_text(card.to_markdown(), encoding="utf-8")
-    write_json(folder.skipped, table.skipped.to_json())
+    write_json(folder.skipped, skips.to_json())
     examples = Examples(
         image_features=verdict.image_ND,
         text_features=verdict.text_MD,
@@ -218,20 +238,33 @@ def finish(
         captions=test.texts,
         picture=lambda number: test.rows[number].picture.image(96),
     )
-    skipped = [(entry.key, entry.reason) for entry in table.skipped.entries]
+    skipped = [(entry.key, entry.reason) for entry in skips.entries]
     history = History(folder.history).read()
-    write_report(folder, card, verdict.figures, history, examples, skipped, "\n".join(shown), verdict.confusion)
+    write_report(
+        folder, card, verdict.figures, history, examples, skipped, "\n".join(shown), verdict.confusion, findings
+    )
     figures = {name: figure.to_json() for name, figure in verdict.figures.items()}
     write_json(folder.figures, {"run": str(folder.path), "figures": figures})
     folder.drop_checkpoints()  # last: from here on nothing is left to go on with
     return verdict.figures
 
 
-def _build(recipe: Recipe, folder: RunFolder, train_split: Table, cache: FeatureCache) -> Built:
+def _sizes(data: _Data) -> dict[str, int]:
+    return {"train": len(data.train), **{name: len(part) for name, part in data.judged.items()}}
+
+
+def _batches(recipe: Recipe, encoder: Encoder, train: Table | Shards, ranks: Ranks) -> PairBatches | ShardBatches:
+    if isinstance(train, Shards):
+        return streamed_batches(recipe, encoder, train, ranks)
+    return training_batches(recipe, encoder, train, ranks)
+
+
+def _build(recipe: Recipe, folder: RunFolder, train: Table | Shards, cache: FeatureCache) -> Built:
     """The model; a tokenizer of our own is trained once and then belongs to the run."""
-    said = [(text, row.pair) for row in train_split.rows for text in row.captions]
-    captions, pairs = [text for text, _ in said], [pair for _, pair in said]
     known = folder.tokenizer if folder.tokenizer.exists() else None
+    rows = [] if known else caption_rows(recipe, train)
+    said = [(text, row.pair) for row in rows for text in row.captions]
+    captions, pairs = [text for text, _ in said], [pair for _, pair in said]
     built = build_model(recipe.model, cache=cache, captions=captions, pairs=pairs, tokenizer=known)
     if known is None:
         built.tokenizer.save(folder.tokenizer)
@@ -239,10 +272,20 @@ def _build(recipe: Recipe, folder: RunFolder, train_split: Table, cache: Feature
     return built
 
 
+def _before(recipe: Recipe, tokenizer: Tokenizer, train: Table | Shards) -> list[Finding]:
+    """What is seen before training; of many captions some are looked at."""
+    rows = train.rows if isinstance(train, Table) else train.drawn(MOST_DRAWN, recipe.training.seed)
+    texts = [text for row in rows for text in (row.captions if recipe.data.captions == "all" else row.captions[:1])]
+    texts = texts[:: 1 + len(texts) // MOST_MEASURED]
+    finding = cut_captions(texts, tokenizer.lengths(texts), tokenizer.context_length)
+    return [] if finding is None else [finding]
+
+
 def _hooks(
     recipe: Recipe,
     folder: RunFolder,
     modules: dict[str, nn.Module],
+    source: Table | Shards,
     validation: Judged,
     say: Callable[[str], None],
     ranks: Ranks,
@@ -252,6 +295,8 @@ def _hooks(
     choices = min(recipe.evaluation.candidates or len(validation.rows), len(set(validation.text_groups)))
 
     def evaluate() -> dict[str, float]:
+        if isinstance(source, Shards):
+            source.share_skipped(ranks)
         image_ND, text_MD = validation.encode()
         figures = retrieval(
             image_ND, text_MD, validation.image_groups, validation.text_groups, candidates=choices, draws=4
@@ -269,7 +314,11 @@ def _hooks(
     def keep_best() -> None:
         save_weights(folder.weights, modules, write=ranks.rank == 0)
 
-    return Hooks(evaluate=evaluate, record=record, keep_best=keep_best, say=say)
+    def diagnosed(findings: list[Finding]) -> None:
+        if ranks.rank == 0:
+            write_findings(folder.diagnosis, findings)
+
+    return Hooks(evaluate=evaluate, record=record, keep_best=keep_best, say=say, diagnosed=diagnosed)
 
 
 def _count(model: torch.nn.Module, *, trainable: bool = False) -> int:

@@ -15,13 +15,20 @@ class _Part(BaseModel):
 
 
 class DataConfig(_Part):
-    """Where the pairs come from. split: shares, used only when the source says no split of its own."""
+    """Where the pairs come from. split: shares, used only when the source says no split of its own.
+
+    stream: read the training pairs from webdataset shards while training goes on, `mixed` shards at a time, for data
+    that do not fit in memory; judged: then the source of validation and test pairs, by default two shards held out.
+    """
 
     source: str = "bundled"
     max_skipped: float = Field(default=0.05, ge=0, le=1)
     split: dict[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
     limit: int = Field(default=0, ge=0, description="use only this many training rows; 0: all")
     captions: Literal["all", "first"] = "all"
+    stream: bool = False
+    mixed: int = Field(default=16, ge=1)
+    judged: str = ""
 
 
 class AugmentConfig(_Part):
@@ -194,6 +201,7 @@ def parse_recipe(values: dict[str, Any], place: str) -> Recipe:
     except ValidationError as error:
         raise RecipeError(f"{place}: " + "; ".join(_explain(dict(problem)) for problem in error.errors())) from error
     _check_task(recipe.task, place)
+    _check_stream(recipe, place)
     if recipe.training.gradients == "plain" and recipe.training.micro_batch:
         raise RecipeError(
             f"{place}: training.micro_batch has no meaning with training.gradients: plain; drop one of them"
@@ -218,6 +226,24 @@ def parse_recipe(values: dict[str, Any], place: str) -> Recipe:
     if recipe.task.class_pairs and not image.conse:
         raise RecipeError(f"{place}: task.class_pairs needs model.image.conse: true")
     return recipe
+
+
+def _check_stream(recipe: Recipe, place: str) -> None:
+    """Raises RecipeError for what goes with streamed data alone, or not with them."""
+    data, image, text = recipe.data, recipe.model.image, recipe.model.text
+    if data.judged and not data.stream:
+        raise RecipeError(
+            f"{place}: data.judged goes with data.stream: true; give rows a split column, or leave it out"
+        )
+    if data.stream and data.limit:
+        raise RecipeError(f"{place}: data.limit does not go with data.stream; name fewer shards in data.source")
+    if data.stream and recipe.training.bucket:
+        raise RecipeError(f"{place}: training.bucket does not go with data.stream; set training.bucket: 0")
+    if data.stream and not (image.trainable and text.trainable):
+        raise RecipeError(
+            f"{place}: data.stream is for two trained towers (features of frozen ones are computed once and kept); "
+            "set data.stream: false, or trainable: true in both"
+        )
 
 
 def _check_task(task: TaskConfig, place: str) -> None:

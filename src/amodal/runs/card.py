@@ -13,6 +13,7 @@ from amodal.core.errors import RunError
 from amodal.core.files import atomic_write
 from amodal.core.progress import clock
 from amodal.metrics import Figure
+from amodal.runs.findings import Finding
 from amodal.runs.folder import RunFolder, read_json, write_json
 from amodal.runs.wording import PER_CENT, figure_interval, figure_name, figure_number
 
@@ -25,7 +26,7 @@ class RunCard:
 
     command: what makes it again; created: ISO 8601 with its zone; splits: rows per split; towers: what each is ->
     its fingerprint; timings: what -> seconds; skipped: inputs left out; licences: licence and source of data that the
-    folder shows.
+    folder shows; findings: what the diagnosis saw in training.
     """
 
     name: str
@@ -45,6 +46,7 @@ class RunCard:
     figures: Mapping[str, Figure] = field(default_factory=dict)
     skipped: int = 0
     licences: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary with every field."""
@@ -58,6 +60,7 @@ class RunCard:
             plain["figures"] = {name: Figure(**each) for name, each in plain.get("figures", {}).items()}
             for name in ("prompt_templates", "licences"):
                 plain[name] = tuple(plain.get(name, ()))
+            plain["findings"] = tuple(Finding(**each) for each in plain.get("findings", ()))
             return cls(**plain)
         except TypeError as error:
             known = ", ".join(each.name for each in fields(cls))
@@ -68,6 +71,9 @@ class RunCard:
         parts = [f"# {self.name}", f"Made {self.created}. To make it again:", f"```\n{self.command}\n```"]
         if self.figures:
             parts += ["## Figures", _figures_table(self.figures)]
+        if self.findings:
+            rows = [(each.name, each.when, each.says) for each in self.findings]
+            parts += ["## Diagnosis", _table(("seen", "when", "evidence and what to try"), rows)]
         for title, rows in self.sections().items():
             parts += [f"## {title}", _table(("", ""), rows)]
         if self.licences:

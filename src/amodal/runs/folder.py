@@ -78,6 +78,11 @@ class RunFolder:
         return self.path / "plots"
 
     @property
+    def diagnosis(self) -> Path:
+        """What was seen to go wrong in training; see `Finding`."""
+        return self.path / "diagnosis.json"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of states that training goes on from."""
         return self.path / "checkpoints"
@@ -167,7 +172,7 @@ class RunFolder:
     def _clear(self) -> None:
         files = (self.recipe, self.weights, self.tokenizer, self.history, self.figures, self.card, self.card_text)
         # config.json goes last: a folder that was half emptied when the power went is still known to be a run.
-        for target in (*files, self.report, self.skipped, self.plots, self.checkpoints, self.config):
+        for target in (*files, self.report, self.skipped, self.diagnosis, self.plots, self.checkpoints, self.config):
             if target.is_dir() and not target.is_symlink():
                 _guarded(target, lambda folder=target: shutil.rmtree(folder))
             else:

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from importlib.resources import files
-from string import Template
 
 import numpy as np
 
@@ -14,8 +12,10 @@ from amodal.core.files import atomic_write
 from amodal.metrics import Figure
 from amodal.runs import plots
 from amodal.runs.card import RunCard
+from amodal.runs.findings import Finding
 from amodal.runs.folder import RunFolder
 from amodal.runs.gallery import data_uri, retrieval_sections
+from amodal.runs.page import html_page, html_table
 from amodal.runs.retrievals import Examples
 from amodal.runs.wording import PER_CENT, figure_interval, figure_name, figure_number, headline
 
@@ -48,27 +48,27 @@ def write_report(
     skipped: Sequence[tuple[str, str]] = (),
     attribution: str = "",
     confusion: Confusion | None = None,
+    findings: Sequence[Finding] | None = None,
 ) -> None:
     """Writes report.html and, beside it, the plots as PNG.
 
     history: rows as `History.read` gives them; skipped: (where, why) of inputs that were left out; attribution: source
-    and licence of the pictures shown. What is absent or empty is left out of the page.
+    and licence of the pictures shown; findings: what the diagnosis saw, None where it did not look. What is absent or
+    empty is left out of the page.
     """
-    sections = [_figures(figures), _curves(folder, history)]
+    sections = [_figures(figures), _diagnosis(findings, history), _curves(folder, history)]
     if examples is not None and len(examples.captions) and len(examples.image_features):
         sections += [retrieval_sections(examples), _space(folder, examples)]
     if confusion is not None:
         sections.append(_confusion(confusion))
     sections += [_skipped(skipped), _card(card)]
-    template = Template(files("amodal.runs").joinpath("report.html.template").read_text(encoding="utf-8"))
-    footer = "".join(f"<p>{escape(text)}</p>" for text in (attribution,) if text)
-    page = template.substitute(
-        title=escape(f"{card.name} · amodal"),
-        name=escape(card.name),
-        when=escape(_when(card)),
-        headline=escape(headline(figures)),
-        sections="\n".join(section for section in sections if section),
-        footer=footer + f"<p>Written by amodal {escape(card.versions.get('amodal', ''))}</p>",
+    page = html_page(
+        title=f"{card.name} · amodal",
+        name=card.name,
+        when=_when(card),
+        headline=headline(figures),
+        sections=sections,
+        notes=[attribution, f"Written by amodal {card.versions.get('amodal', '')}"],
     )
     atomic_write(folder.report, page)
 
@@ -133,6 +133,21 @@ def _bar(figure: Figure) -> str:
     )
 
 
+def _diagnosis(findings: Sequence[Finding] | None, history: Sequence[Mapping[str, float]]) -> str:
+    if findings is None:
+        return ""
+    steps = f" in {int(history[-1]['step']):,} steps" if history else ""
+    if not findings:
+        return f'<h2>Diagnosis</h2>\n<p class="note">Nothing wrong was seen{steps} of training.</p>'
+    rows = "".join(
+        f'<li><p class="query">{escape(each.name.capitalize())} <span class="severity {each.severity}">{each.severity}'
+        f'</span> <span class="score">{escape(each.when)}</span></p><p>{escape(each.says)}</p></li>'
+        for each in findings
+    )
+    said = f"Seen{steps} of training, the gravest first." if len(findings) > 1 else f"Seen{steps} of training."
+    return f'<h2>Diagnosis</h2>\n<p class="note">{said}</p>\n<ul class="card findings">{rows}</ul>'
+
+
 def _curves(folder: RunFolder, history: Sequence[Mapping[str, float]]) -> str:
     drawn = []
     columns = {name for row in history for name in row}
@@ -191,11 +206,12 @@ def _confusion(confusion: Confusion) -> str:
     cells = [divmod(int(each), len(names)) for each in largest]
     mixed = [(names[i], names[j], f"{int(wrong_CC[i, j]):,}") for i, j in cells if wrong_CC[i, j]]
     matrix = _matrix(confusion) if len(names) <= MATRIX_CLASSES else ""
-    hardest = _table(("class", "right", "pictures"), classes)
+    hardest = html_table(("class", "right", "pictures"), classes)
+    confused = html_table(("is", "was called", "times"), mixed)
     return (
         f'<h2>Classes</h2>\n<p class="note">{len(names):,} classes.</p>{matrix}<div class="pair">'
         f'<div class="card wide"><h3>Hardest</h3>{hardest}</div>'
-        f'<div class="card wide"><h3>Most often mixed up</h3>{_table(("is", "was called", "times"), mixed)}</div></div>'
+        f'<div class="card wide"><h3>Most often mixed up</h3>{confused}</div></div>'
     )
 
 
@@ -224,7 +240,7 @@ def _skipped(skipped: Sequence[tuple[str, str]]) -> str:
     rest = f'<p class="note">and {more:,} more: skipped.json names them all.</p>' if more > 0 else ""
     return (
         f'<h2>Inputs left out</h2>\n<p class="note">{len(skipped):,} in all: {escape(counted)}.</p>'
-        f'<div class="card wide">{_table(("where", "why"), skipped[:SHOWN_SKIPPED])}{rest}</div>'
+        f'<div class="card wide">{html_table(("where", "why"), skipped[:SHOWN_SKIPPED])}{rest}</div>'
     )
 
 
@@ -240,11 +256,3 @@ def _card(card: RunCard) -> str:
         f'<h2>Run card</h2>\n<p class="note">To make it again:</p><pre>{escape(card.command)}</pre>'
         f'<div class="card"><div class="facts">{facts}</div>{licences}</div>'
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(
-        "<tr>" + "".join(f'<td dir="auto">{escape(str(cell))}</td>' for cell in row) + "</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"

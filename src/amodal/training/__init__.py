@@ -9,6 +9,7 @@ from amodal.training.checkpoints import (
     save_checkpoint,
     save_weights,
 )
+from amodal.training.diagnosis import Diagnosis, cut_captions
 from amodal.training.gradients import Accumulated, Cached, Gradients, Task, plain, refuse_batch_statistics
 from amodal.training.loop import Hooks, LostRank, Settings, Stopped, train
 from amodal.training.memory import Way, choose_gradients
@@ -18,6 +19,7 @@ from amodal.training.parallel import sharded
 __all__ = [
     "Accumulated",
     "Cached",
+    "Diagnosis",
     "Gradients",
     "Hooks",
     "LostRank",
@@ -28,6 +30,7 @@ __all__ = [
     "Way",
     "build_optimizer",
     "choose_gradients",
+    "cut_captions",
     "learned_state",
     "load_checkpoint",
     "load_learned",

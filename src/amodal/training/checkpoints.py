@@ -13,14 +13,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from amodal.core.errors import RunError
+from amodal.core.errors import AmodalError, RunError
 from amodal.core.files import atomic_path
 from amodal.training.parallel import like, whole
 
 
 @dataclass
 class Progressed:
-    """How far a run has come. step: finished optimiser steps; best: the best validation figure so far and its step."""
+    """How far a run has come. step: finished optimiser steps; best: the best validation figure so far and its step;
+    diagnosis: what `Diagnosis.state` gave."""
 
     step: int = 0
     best: float = float("-inf")
@@ -28,6 +29,7 @@ class Progressed:
     seconds: float = 0.0
     done: bool = False
     recipe: str = field(default="")
+    diagnosis: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -123,6 +125,12 @@ def _named_state(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
 
 def _save(tensors: dict[str, Tensor], path: Path, header: dict[str, str], write: bool) -> None:
     together = {name: whole(tensor.detach()) for name, tensor in tensors.items()}
+    for name, tensor in together.items():
+        if not tensor.isfinite().all():
+            raise AmodalError(
+                f"{name} is not finite after the last step, so this state is not saved and {path} stays as it was; "
+                "lower training.learning_rate"
+            )
     if not write:
         return
     stored = {name: tensor.cpu().contiguous().clone() for name, tensor in together.items()}

@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,9 @@ from amodal.core.errors import AmodalError
 from amodal.core.progress import progress
 from amodal.core.ranks import Ranks, lost_a_rank
 from amodal.core.seeds import generator_for
+from amodal.runs.findings import Finding
 from amodal.training.checkpoints import Progressed, load_checkpoint, save_checkpoint
+from amodal.training.diagnosis import Diagnosis
 from amodal.training.gradients import Gradients
 from amodal.training.memory import Way, choose_gradients
 from amodal.training.optimizer import build_optimizer, warmup_cosine
@@ -61,13 +63,15 @@ class Hooks:
     """What the loop calls with results it does not read itself.
 
     evaluate: figures of the model now, the one to maximise under "validation/score"; record: one row of history;
-    keep_best: the model just became the best; say: a line for people.
+    keep_best: the model just became the best; say: a line for people; diagnosed: all findings so far, whenever there
+    is a new one and with every checkpoint.
     """
 
     evaluate: Callable[[], dict[str, float]]
     record: Callable[[dict[str, float]], None]
     keep_best: Callable[[], None]
     say: Callable[[str], None] = lambda line: None
+    diagnosed: Callable[[list[Finding]], None] = lambda findings: None
 
 
 class Stopped(AmodalError):
@@ -98,12 +102,13 @@ def train(
     *,
     checkpoint: Path,
     device: torch.device,
+    found: Sequence[Finding] = (),
 ) -> Progressed:
     """Trains to the end, or goes on from `checkpoint` when it exists; the weights come out the same either way.
 
-    With several ranks (`task.ranks`), all call; rank 0 writes the checkpoint, and calls `hooks` that write. Raises
-    Stopped after SIGINT or SIGTERM, LostRank when another rank is gone, and AmodalError when loss, gradient or
-    validation score is not finite.
+    With several ranks (`task.ranks`), all call; rank 0 writes the checkpoint, and calls `hooks` that write. found: of
+    the time before training. Raises Stopped after SIGINT or SIGTERM, LostRank when another rank is gone, and
+    AmodalError when loss, gradient, weights or validation score are not finite.
     """
     modules = {"model": model, "task": task}
     optimizer = build_optimizer(
@@ -115,7 +120,7 @@ def train(
     at = load_checkpoint(checkpoint, modules, optimizer) if checkpoint.exists() else Progressed()
     if at.done:
         return at
-    run = _Run(task, model, batches, settings, hooks, optimizer, checkpoint, device, at)
+    run = _Run(task, model, batches, settings, hooks, optimizer, checkpoint, device, at, found)
     with _signals() as caught:
         try:
             run.train(caught)
@@ -140,6 +145,7 @@ class _Run:
         checkpoint: Path,
         device: torch.device,
         at: Progressed,
+        found: Sequence[Finding],
     ) -> None:
         self.task, self.model, self.batches, self.settings, self.hooks = task, model, batches, settings, hooks
         self.optimizer, self.checkpoint, self.device, self.at = optimizer, checkpoint, device, at
@@ -147,6 +153,19 @@ class _Run:
         self.total = settings.epochs * self.epoch_steps
         warmup = max(1, round(settings.warmup * self.epoch_steps))
         self.schedule = warmup_cosine(optimizer, warmup=warmup, steps=self.total, done=at.step)
+        self.diagnosis = Diagnosis(
+            task,
+            model,
+            epoch=self.epoch_steps,
+            warmup=warmup,
+            clip=settings.clip,
+            rate=settings.learning_rate,
+            say=hooks.say,
+            keep=hooks.diagnosed,
+            alone=task.ranks.count == 1,
+            state=at.diagnosis,
+            before=found,
+        )
         self.saved, self.saved_step = time.monotonic(), at.step
         self.ranks: Ranks = task.ranks
         self.gradients: Gradients | None = None
@@ -174,7 +193,7 @@ class _Run:
                 result = gradients(task, self.stepped, batch)
                 join_gradients(task, self.ranks)
                 norm = clip_gradients(parameters, limit)
-                stop_if_not_finite(result, norm, batch)
+                self.diagnosis.watch(self.at.step + 1, batch, result, norm)  # raises when these are not finite
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
@@ -216,6 +235,8 @@ class _Run:
 
     def save(self) -> None:
         """Writes the checkpoint."""
+        self.at = replace(self.at, diagnosis=self.diagnosis.state())
+        self.hooks.diagnosed(self.diagnosis.findings)
         modules = {"model": self.model, "task": self.task}
         save_checkpoint(self.checkpoint, modules, self.optimizer, self.at, write=self.ranks.rank == 0)
         self.saved, self.saved_step = time.monotonic(), self.at.step
@@ -263,17 +284,6 @@ def clip_gradients(parameters: list[Tensor], limit: float) -> float:
     if norm > limit > 0:  # clip_grad_norm_ would write every gradient again to scale it by one
         nn.utils.clip_grads_with_norm_(parameters, limit, norm)
     return norm.item()
-
-
-def stop_if_not_finite(result: StepResult, norm: float, batch: Batch) -> None:
-    """Raises AmodalError, naming rows of the batch, when the loss or the gradient is NaN or infinite."""
-    if math.isfinite(result.terms["loss"]) and math.isfinite(norm):
-        return
-    rows = ", ".join(batch.key[:5])
-    raise AmodalError(
-        f"loss {result.terms['loss']} and gradient norm {norm} are not both finite in a batch with {rows}; "
-        "lower training.learning_rate, or look at these rows; the last checkpoint is whole"
-    )
 
 
 @contextmanager

@@ -67,6 +67,11 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
+def own_part(tensor: Tensor) -> Tensor:
+    """What this rank holds of a tensor, without asking others."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
 def like(tensor: Tensor, example: Tensor) -> Tensor:
     """This rank's part of a whole tensor, split as the example is."""
     if not isinstance(example, DTensor) or tensor.shape != example.shape:

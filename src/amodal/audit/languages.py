@@ -1,0 +1,42 @@
+"""The script of captions, by Unicode, and their language, by py3langid (Lui and Baldwin 2012) if it is installed."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+
+SAMPLE = 5000
+LETTERS = 20
+"""Letters below which a language is not guessed."""
+
+SURE = 0.6
+
+
+def script_of(text: str) -> str:
+    """The writing most of a text's letters are in ("Latin", "Cyrillic", "CJK", ...), "none" without a letter."""
+    if text.isascii():
+        return "Latin" if any(letter.isalpha() for letter in text) else "none"
+    counted = Counter(_script(letter) for letter in text if letter.isalpha())
+    return counted.most_common(1)[0][0] if counted else "none"
+
+
+def count_languages(texts: Sequence[str]) -> dict[str, int]:
+    """ISO 639 code -> how many of an even sample of the texts, "und" where it is not clear; empty without the extra."""
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError:  # pip install amodal[languages]
+        return {}
+    known = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    long = [text for text in texts if sum(letter.isalpha() for letter in text) >= LETTERS]
+    counted: Counter[str] = Counter()
+    for text in long[:: max(1, -(-len(long) // SAMPLE))]:
+        language, sureness = known.classify(text)
+        counted[language if sureness >= SURE else "und"] += 1
+    return dict(counted.most_common())
+
+
+@cache
+def _script(letter: str) -> str:
+    """The first word of a letter's Unicode name, which is its script in all but a few."""
+    word = unicodedata.name(letter, "unknown").split()[0].split("-")[0]
+    return "CJK" if word == "CJK" else word.capitalize()
