@@ -47,7 +47,7 @@ class DataScale(Study[DataScaleConfig]):
         f"{METHOD} Of the 1,139 training concepts each seed draws a part anew, the smaller inside the larger; every "
         "size takes 96 steps of 256 pairs, or of all where there are fewer."
     )
-    cost: ClassVar = "3 minutes on one CPU core, and 2 for the features the first time"
+    cost: ClassVar = "2 minutes on one CPU core, and 2 for the features the first time"
     config_class: ClassVar = DataScaleConfig
     tiny: ClassVar = {"seeds": 2, "concepts": [6, 12, 18, 24], "steps": 6, "few": True}
 

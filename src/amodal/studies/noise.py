@@ -55,7 +55,7 @@ class Noise(Study[NoiseConfig]):
         f"{METHOD} A shuffled picture has the captions of another concept's picture for the whole training, and is a "
         "pair of its own. Doubting InfoNCE: a pair counts with the square root of the probability the model gives it."
     )
-    cost: ClassVar = "6 minutes on one CPU core, and 2 for the features the first time"
+    cost: ClassVar = "4 minutes on one CPU core, and 2 for the features the first time"
     config_class: ClassVar = NoiseConfig
     tiny: ClassVar = {"seeds": 2, "shares": [0.0, 0.3], "epochs": 2, "few": True}
 

@@ -5,6 +5,7 @@ S seeds · N items
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -89,6 +90,7 @@ def run_study(
     done = Concluded(study=kind, config=config, findings=findings, verdict=verdict, folder=out, seconds=seconds)
     write_study_report(out, kind, findings, verdict, _about(done))
     write_json(out / "result.json", done.to_json())
+    shutil.rmtree(out / "unfinished", ignore_errors=True)
     return done
 
 

@@ -37,7 +37,7 @@ class Temperature(Study[TemperatureConfig]):
         f"temperature learned from 0.07 on less that of the best fixed one lies above {-100 * WITHIN:g} points."
     )
     method: ClassVar = METHOD
-    cost: ClassVar = "10 minutes on one CPU core, and 2 for the features the first time"
+    cost: ClassVar = "7 minutes on one CPU core, and 2 for the features the first time"
     config_class: ClassVar = TemperatureConfig
     tiny: ClassVar = {"seeds": 2, "fixed": [0.05, 1.0], "starts": [0.07], "epochs": 2, "few": True}
 
