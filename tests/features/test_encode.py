@@ -104,6 +104,22 @@ def test_it_is_the_model_itself(cache: FeatureCache) -> None:
     np.testing.assert_allclose(encoder.pixels(pixels), image_ND, atol=1e-6)
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_text_is_the_same_in_any_batch_and_any_order(cache: FeatureCache, frozen: bool) -> None:
+    """Three batches of texts sorted by length, many of which begin alike, against each text alone."""
+    words = ["a", "red", "cat", "sat", "by", "the", "sea", "with", "two", "other", "dogs"]
+    texts = [" ".join([*words[: n % 10], str(n)]) for n in range(150)]
+    order = torch.randperm(150, generator=torch.Generator().manual_seed(0)).tolist()
+    encoder = encoder_of(cache, frozen=frozen)
+    vectors = encoder.texts([texts[number] for number in order])
+    model = encoder.model.eval()
+    with torch.no_grad():
+        for number, vector in zip(order, vectors, strict=True):
+            alone = model.encode_text(encoder.tokenizer([texts[number]]))[0].numpy()
+            np.testing.assert_allclose(vector, alone, atol=1e-5)
+    assert np.linalg.norm(vectors[0] - vectors[1:], axis=1).min() > 1e-3
+
+
 def test_views_are_averaged_and_made_unit_length(cache: FeatureCache) -> None:
     rows = rows_of(4)
     both, _ = encoder_of(cache, views=(0, 1)).images(rows, SkipLog())

@@ -16,12 +16,12 @@ from amodal.data.batches import readable_pictures
 from amodal.data.rows import Row, SkipLog
 from amodal.data.tokenizers import Tokenizer
 from amodal.features.cache import FeatureCache
-from amodal.features.extract import image_features, image_name, prepare_view, text_features, text_name
+from amodal.features.extract import image_features, image_name, prepare_view, text_features, text_name, texts_a_batch
 from amodal.features.parts import pooled_tokens
 from amodal.models import DualEncoder
 from amodal.towers import ImagePreprocessing
 
-PICTURES_A_BATCH, TEXTS_A_BATCH, ROWS_A_HEAD = 32, 256, 4096
+PICTURES_A_BATCH, ROWS_A_HEAD = 32, 4096
 
 
 def is_frozen(tower: nn.Module) -> bool:
@@ -112,7 +112,8 @@ class Encoder:
         if known is not None:
             vectors = self.head_texts(known)
         else:
-            parts = [distinct[start : start + TEXTS_A_BATCH] for start in range(0, len(distinct), TEXTS_A_BATCH)]
+            size = texts_a_batch(self.device)
+            parts = [distinct[start : start + size] for start in range(0, len(distinct), size)]
             vectors = np.concatenate([self._read(part) for part in parts]) if parts else np.empty((0, 0), np.float32)
         place = {text: number for number, text in enumerate(distinct)}
         return vectors[[place[text] for text in texts]]

@@ -22,7 +22,7 @@ from amodal.features.cache import FeatureCache
 from amodal.towers import ImagePreprocessing, fingerprint
 
 Loaded = TypeVar("Loaded")
-PICTURES_A_BATCH, TEXTS_A_BATCH = 32, 128
+PICTURES_A_BATCH = 32
 
 
 def prepare_view(image: Image.Image, preprocessing: ImagePreprocessing, view: int) -> Tensor:
@@ -33,6 +33,11 @@ def prepare_view(image: Image.Image, preprocessing: ImagePreprocessing, view: in
     else:
         fitted = random_view(image, preprocessing.size, generator_for(view, "view"), smallest=0.6)
     return to_tensor(fitted, preprocessing.mean, preprocessing.std)
+
+
+def texts_a_batch(device: torch.device) -> int:
+    """How many texts go through a tower at once: on a CPU as many as leave its caches room for weights."""
+    return 64 if device.type == "cpu" else 512
 
 
 def image_name(tower: nn.Module) -> str:
@@ -125,9 +130,8 @@ def text_features(
         pooled = tower(ids.to(device), mask.to(device)).pooled.float().cpu().numpy()
         return dict(zip([keys[text] for text, _ in loaded], pooled, strict=True))
 
-    found.update(
-        _compute(missing, lambda text: text, run, size=TEXTS_A_BATCH, label="Text tower", unit="texts", cache=cache)
-    )
+    size = texts_a_batch(device)
+    found.update(_compute(missing, lambda text: text, run, size=size, label="Text tower", unit="texts", cache=cache))
     return torch.from_numpy(np.stack([found[keys[text]] for text in texts]))
 
 

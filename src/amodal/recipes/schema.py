@@ -246,6 +246,8 @@ def _check_stream(recipe: Recipe, place: str) -> None:
         )
     if data.stream and data.limit:
         raise RecipeError(f"{place}: data.limit does not go with data.stream; name fewer shards in data.source")
+    if data.stream and recipe.training.bucket:
+        raise RecipeError(f"{place}: training.bucket does not go with data.stream; set training.bucket: 0")
     if data.stream and not (image.trainable and text.trainable):
         raise RecipeError(
             f"{place}: data.stream is for two trained towers (features of frozen ones are computed once and kept); "
