@@ -77,3 +77,12 @@ def test_size_is_that_of_the_whole_picture_and_a_broken_one_gives_its_reason(tmp
     assert (seen.size, pixels.size) == ((1600, 800), (8, 8))
     assert isinstance(broken, str)
     assert "none.jpg" in broken
+
+
+def test_size_is_as_the_picture_is_seen() -> None:
+    turned, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    Image.new("RGB", (80, 40), "red").save(turned, "JPEG", exif=exif)
+    (seen,) = see_all([BytesRef(turned.getvalue())])
+    assert not isinstance(seen, str)
+    assert seen.size == (40, 80)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,13 @@ def alone(recipe: Path, cli: Callable[..., Any], tmp_path_factory: pytest.TempPa
     return RunFolder(folder)
 
 
-def start(count: int, *words: object) -> list[subprocess.Popen[str]]:
+def start(count: int, *words: object, program: Sequence[str] = ("-m", "amodal")) -> list[subprocess.Popen[str]]:
     """`amodal ...` on `count` ranks, with the environment that torchrun gives."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     joined = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count)}
-    command = [sys.executable, "-m", "amodal", *map(str, words)]
+    command = [sys.executable, *program, *map(str, words)]
     return [
         subprocess.Popen(
             command, env={**joined, "RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -122,6 +122,38 @@ def test_a_killed_rank_is_told_and_any_number_goes_on(
     results = [(answer.code, answer.err)] if answer else ended(start(3, "train", "--resume", run.path))
     assert {code for code, _ in results} == {0}, results
     assert [row["step"] for row in History(run.history).read()] == list(range(2, 122, 2))
+
+
+POISON = """\
+import dataclasses, os
+from amodal.cli import main
+from amodal.data.batches import PairBatches
+whole = PairBatches.__getitem__
+def poisoned(self, step):
+    batch = whole(self, step)
+    if step == 3 and os.environ["RANK"] == "1":
+        batch.pixels[2, 0, 0, 0] = float("nan")
+        batch = dataclasses.replace(batch, key=(*batch.key[:2], "broken.csv:7", *batch.key[3:]))
+    return batch
+PairBatches.__getitem__ = poisoned
+main()
+"""
+
+
+def test_each_rank_names_its_own_broken_rows(recipe: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    words = ("train", recipe, "--out", run.path, "--set", "training.save_every=0")
+    results = ended(start(2, *words, program=("-c", POISON)))
+    assert [code for code, _ in results] == [1, 1], results
+    assert "no row of this process stands out: see what another one names" in results[0][1]
+    assert "where the inputs of 1 of 6 rows are not: broken.csv:7; mend or remove these rows" in results[1][1]
+    done = json.loads(
+        subprocess.run([sys.executable, "-c", STEP, str(run.last)], capture_output=True, text=True).stdout
+    )
+    assert done["step"] == 3
+    answers = ended(start(2, "train", "--resume", run.path))
+    assert [code for code, _ in answers] == [0, 0], answers
+    assert [row["step"] for row in History(run.history).read()] == [2, 4, 6, 8]
 
 
 STEP = """\

@@ -109,8 +109,8 @@ def test_early_stop_is_the_same_after_a_stop(
 
     plain, run = loop.save_checkpoint, RunFolder(tmp_path / "run")
 
-    def save_and_die(*state: Any, **given: Any) -> None:
-        plain(*state, **given)
+    def save_and_die(*state: Any, write: bool) -> None:
+        plain(*state, write=write)
         if state[-1].step == 2 * ended:
             raise Killed
 

@@ -14,7 +14,15 @@ from torch import Tensor
 
 import amodal.objectives.tiles
 from amodal.core.ranks import ProcessRanks, Ranks
-from amodal.objectives import Teacher, decoupled_info_nce, info_nce, sigmoid_loss, soft_info_nce, triplet_loss
+from amodal.objectives import (
+    Teacher,
+    decoupled_info_nce,
+    doubting_info_nce,
+    info_nce,
+    sigmoid_loss,
+    soft_info_nce,
+    triplet_loss,
+)
 
 PARTS = ("image", "text", "scale", "bias")
 
@@ -26,6 +34,7 @@ def losses(parts: list[Tensor], teacher: Teacher, share: Tensor, ids: Tensor | N
     yield "decoupled", decoupled_info_nce(image, text, scale, ids, ranks=ranks)
     yield "sigmoid", sigmoid_loss(image, text, scale, bias, ids, ranks=ranks)
     yield "soft", soft_info_nce(image, text, scale, teacher, ids, share=share, ranks=ranks)
+    yield "doubting", doubting_info_nce(image, text, scale, ids, ranks=ranks)
     yield "triplet all", triplet_loss(image, text, ids, margin=0.4, negatives="all", ranks=ranks)
     yield "triplet semi-hard", triplet_loss(image, text, ids, margin=0.4, negatives="semi-hard", ranks=ranks)
     yield "triplet hardest", triplet_loss(image, text, ids, margin=0.4, ranks=ranks)

@@ -25,6 +25,7 @@ from amodal.objectives import (
     Teacher,
     TripletLoss,
     decoupled_info_nce,
+    doubting_info_nce,
     info_nce,
     sigmoid_loss,
     soft_info_nce,
@@ -78,6 +79,13 @@ def whole_soft(image: Tensor, text: Tensor, scale: Tensor, bias: Tensor, ids: Te
     return torch.stack(list(both)).mean()
 
 
+def whole_doubting(image: Tensor, text: Tensor, scale: Tensor, bias: Tensor, ids: Tensor | None) -> Tensor:
+    same, logit = match(ids, len(image)), scale.exp() * image @ text.T
+    count = same.sum(1, keepdim=True)
+    both = (count[:, 0] * (x.log_softmax(1) * same / count).sum(1).exp() for x in (logit, logit.T))
+    return torch.stack([2 * (1 - p.sqrt()) for p in both]).mean()
+
+
 def triplet(negatives: Any) -> Loss:
     return lambda image, text, scale, bias, ids: triplet_loss(image, text, ids, margin=0.4, negatives=negatives)
 
@@ -104,6 +112,7 @@ FAMILY: dict[str, tuple[Loss, Loss]] = {
     "decoupled": (lambda image, text, scale, bias, ids: decoupled_info_nce(image, text, scale, ids), whole_decoupled),
     "sigmoid": (lambda image, text, scale, bias, ids: sigmoid_loss(image, text, scale, bias, ids), whole_sigmoid),
     "soft targets": (soft, whole_soft),
+    "doubting": (lambda image, text, scale, bias, ids: doubting_info_nce(image, text, scale, ids), whole_doubting),
     "triplet, all": (triplet("all"), whole_triplet("all")),
     "triplet, semi-hard": (triplet("semi-hard"), whole_triplet("semi-hard")),
     "triplet, hardest": (triplet("hardest"), whole_triplet("hardest")),
@@ -214,6 +223,18 @@ def test_soft_targets_lie_between_the_pairing_and_the_teacher() -> None:
         soft_info_nce(image, text, scale, teacher, share=1.5)
 
 
+def test_doubt_lets_a_pair_count_by_its_probability() -> None:
+    """The gradient by each logit is InfoNCE's, weighted by p^doubt: no multiple of InfoNCE's as a whole."""
+    image, text, scale, _ = given(6, 1.0)
+    logit = (scale.exp() * image @ text.T).detach()
+    rows, columns, one = logit.softmax(1), logit.softmax(0), torch.eye(6, dtype=logit.dtype)
+    pull = rows.diagonal()[:, None] ** 0.7 * (rows - one) + columns.diagonal()[None, :] ** 0.7 * (columns - one)
+    found = torch.autograd.grad(doubting_info_nce(image, text, scale, doubt=0.7), (image, text))
+    torch.testing.assert_close(found[0], scale.exp() * pull @ text / 12)
+    torch.testing.assert_close(found[1], scale.exp() * pull.T @ image / 12)
+    torch.testing.assert_close(doubting_info_nce(image, text, scale, doubt=0.0), info_nce(image, text, scale))
+
+
 def test_semi_hard_leaves_out_what_is_nearer_than_the_own() -> None:
     """By hand: own 0.8; negatives 0.9 (too near), 0.7 (semi-hard), 0.1."""
     image = torch.tensor([[1.0, 0], [0, 1], [0, 1], [0, 1]])
@@ -268,7 +289,7 @@ def by_ranks(count: int, out: Path) -> dict[str, dict[str, Tensor]]:
 @pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_ranks_give_what_one_process_gives(count: int, tmp_path: Path) -> None:
     several, one = by_ranks(count, tmp_path / "several"), by_ranks(1, tmp_path / "one")
-    assert len(one) == 14
+    assert len(one) == 16
     for name, parts in one.items():
         for part, value in parts.items():
             torch.testing.assert_close(several[name][part], value, rtol=1e-5, atol=1e-7, msg=f"{name} {part}")

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ from amodal.core.batch import Tokens
 from amodal.core.errors import DataError
 from amodal.features import FeatureCache
 from amodal.recipes import Finished, Recipe, load_recipe, load_run, recipe_names, resume, run_recipe
-from amodal.runs import History, RunFolder, read_card
+from amodal.runs import History, RunFolder, read_card, read_findings
 from amodal.towers import ConSETower, TextTransformer, TimmTower
+from amodal.training import Stopped
 
 FROZEN = (
     "model.image.trainable=false",
@@ -105,6 +107,41 @@ def test_words_of_one_caption_are_unknown_in_a_run(tiny_recipe: Path, tmp_path: 
 def test_another_seed_is_another_run(tiny_recipe: Path, tiny_run: Path, tmp_path: Path) -> None:
     run(load_recipe(str(tiny_recipe), ["training.seed=1", "training.epochs=2"]), tmp_path / "run")
     assert (tmp_path / "run" / "model.safetensors").read_bytes() != (tiny_run / "model.safetensors").read_bytes()
+
+
+def test_a_healthy_run_has_no_findings(tiny_run: Path) -> None:
+    folder = RunFolder(tiny_run)
+    assert read_findings(folder.diagnosis) == []
+    assert read_card(folder).findings == ()
+    assert "Nothing wrong was seen in 60 steps of training." in folder.report.read_text()
+
+
+def test_what_is_found_is_said_once_and_kept(tiny_recipe: Path, tmp_path: Path) -> None:
+    """Captions are cut, and the rate is so high that nothing is learnt; the run stops once on its way."""
+    changes = ["model.text.context_length=4", "training.learning_rate=0.2", "training.save_every=0"]
+    recipe = load_recipe(str(tiny_recipe), changes)
+    said: list[str] = []
+
+    def stop(line: str) -> None:
+        said.append(line)
+        if "loss at chance" in line:
+            signal.raise_signal(signal.SIGTERM)
+
+    where: dict[str, Any] = {"device": torch.device("cpu"), "cache": FeatureCache()}
+    with pytest.raises(Stopped):
+        run_recipe(recipe, tmp_path / "run", say=stop, **where)
+    found = read_findings(RunFolder(tmp_path / "run").diagnosis)
+    done = resume(tmp_path / "run", say=said.append, **where)
+    kept = read_findings(done.folder.diagnosis)
+    assert found is not None
+    assert kept is not None
+    assert [each.says for each in kept if each.name in {one.name for one in found}] == [each.says for each in found]
+    assert {"captions cut", "loss at chance", "captions collapsed"} <= {each.name for each in kept}
+    cut, chance = ([line for line in said if name in line] for name in ("captions cut", "loss at chance"))
+    assert cut == [f"warning: captions cut, before training. {kept[0].says}"]
+    assert len(chance) == 1
+    assert read_card(done.folder).findings == tuple(kept)
+    assert "Loss at chance" in done.folder.report.read_text()
 
 
 def test_the_card_says_what_was_run(tiny_run: Path) -> None:

@@ -10,6 +10,7 @@ from amodal import __version__
 from amodal.core.errors import RunError
 from amodal.metrics import Figure
 from amodal.runs.card import RunCard, current_versions, read_card
+from amodal.runs.findings import Finding
 from amodal.runs.folder import RunFolder
 
 FIGURE = Figure(value=0.5, low=0.4, high=0.6, chance=0.0025, n=400, candidates=400)
@@ -37,6 +38,16 @@ def test_card_comes_back(tmp_path: Path) -> None:
     CARD.write(folder)
     assert read_card(folder) == CARD
     assert json.loads(folder.card.read_text())["figures"]["image_to_text/R@1"]["candidates"] == 400
+
+
+def test_findings_come_back_and_are_told(tmp_path: Path) -> None:
+    finding = Finding(name="captions cut", severity="warning", says="3 | are cut.", first=0, last=0)
+    folder = RunFolder.create(tmp_path / "run")
+    card = replace(CARD, findings=(finding,))
+    card.write(folder)
+    assert read_card(folder) == card
+    assert "| captions cut | before training | 3 \\| are cut. |" in card.to_markdown()
+    assert "Diagnosis" not in CARD.to_markdown()
 
 
 def test_page_says_what_matters() -> None:

@@ -71,6 +71,7 @@ def test_overwrite_removes_only_what_a_run_writes(tmp_path: Path) -> None:
     run = stopped_run(tmp_path / "one")
     run.write_config({"width": 8})
     write_json(run.figures, {})
+    write_json(run.diagnosis, {})
     (run.path / "notes.txt").write_text("mine")
     run.plots.symlink_to(kept, target_is_directory=True)
     again = RunFolder.create(run.path, overwrite=True)

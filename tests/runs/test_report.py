@@ -11,6 +11,7 @@ from PIL import Image
 
 from amodal.metrics import Figure
 from amodal.runs.card import RunCard
+from amodal.runs.findings import Finding
 from amodal.runs.folder import RunFolder
 from amodal.runs.report import Confusion, write_report
 from amodal.runs.retrievals import Examples
@@ -189,3 +190,18 @@ def test_many_classes_show_no_matrix(tmp_path: Path) -> None:
     assert '<td dir="auto">class 3</td><td dir="auto">class 7</td><td dir="auto">5</td>' in html
     with pytest.raises(ValueError, match="3 classes need as many rows"):
         Confusion(classes=names[:3], counts=counts)
+
+
+def test_findings_are_told_and_a_healthy_run_says_so(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    bad = Finding(name="loss at chance", severity="warning", says=f"The loss {EVIL}.", first=21, last=40)
+    write_report(folder, CARD, FIGURES, HISTORY, findings=[bad])
+    page = Page(folder.report.read_text())
+    assert "Seen in 7 steps of training." in page.text
+    assert "Loss at chance warning steps 21 to 40" in page.text
+    assert bad.says in page.text
+    assert "script" not in page.tags
+    write_report(folder, CARD, FIGURES, HISTORY, findings=[])
+    assert "Nothing wrong was seen in 7 steps of training." in Page(folder.report.read_text()).text
+    write_report(folder, CARD, FIGURES, HISTORY)
+    assert "Diagnosis" not in Page(folder.report.read_text()).text

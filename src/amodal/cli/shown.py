@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amodal.metrics import Figure
+    from amodal.studies import Concluded
 
 
 def say(line: str) -> None:
     """One line for the person, on standard error; of several processes the first one speaks."""
     if os.environ.get("RANK", "0") != "0":
         return
-    print(line, file=sys.stderr, flush=True)
+    over_bar = "\r\x1b[2K" if sys.stderr.isatty() else ""  # a progress bar may stand there
+    print(f"{over_bar}{line}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -45,3 +47,24 @@ def print_figures(figures: "Mapping[str, Figure]") -> None:
             f"{figure.candidates or ''}",
         )
     Console().print(table)
+
+
+def print_study(done: "Concluded") -> None:
+    """What a study found: its table, then each check, then the verdict."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from amodal.studies.report import CHECKS, check_cells, row_head, shown_rows
+
+    console = Console()
+    checks = [check_cells(check) for check in done.findings.checks]
+    for head, rows in ((row_head(done.findings), shown_rows(done.findings)), (CHECKS, checks)):
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for number, title in enumerate(head):
+            table.add_column(title, justify="left" if number == 0 or head is CHECKS else "right")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table, end="\n\n")
+    for note in done.findings.notes:
+        console.print(note, highlight=False)
+    console.print(f"claim: {done.study.claim}\nverdict: {done.verdict}", highlight=False)

@@ -235,6 +235,6 @@ def _be_a_good_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     told: Any = get_worker_info()
-    for part in getattr(told.dataset, "parts", ()):
+    for part in getattr(told.dataset, "parts", ()):  # a stream keeps none
         if isinstance(part, Pictures):
             part.share_memory(told.num_workers)

@@ -1,18 +1,20 @@
 """Losses: pure functions on tensors, and thin modules that own only what is learnt."""
 
+from amodal.objectives.doubt import DoubtingInfoNCE, doubting_info_nce
 from amodal.objectives.infonce import InfoNCE, decoupled_info_nce, info_nce, mutual_information_bound
 from amodal.objectives.queue import key_info_nce
 from amodal.objectives.sigmoid import SigmoidLoss, sigmoid_loss
-from amodal.objectives.soft import BootstrappedInfoNCE, Teacher, soft_info_nce
+from amodal.objectives.soft import Teacher, soft_info_nce
 from amodal.objectives.triplet import TripletLoss, triplet_loss
 
 __all__ = [
-    "BootstrappedInfoNCE",
+    "DoubtingInfoNCE",
     "InfoNCE",
     "SigmoidLoss",
     "Teacher",
     "TripletLoss",
     "decoupled_info_nce",
+    "doubting_info_nce",
     "info_nce",
     "key_info_nce",
     "mutual_information_bound",

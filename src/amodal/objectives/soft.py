@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from amodal.core.ranks import ALONE, Ranks
-from amodal.objectives.infonce import INITIAL_SCALE, InfoNCE, exponentials, info_nce, sums
+from amodal.objectives.infonce import exponentials, info_nce, sums
 from amodal.objectives.tiles import Pairs, Positives, arrange
 
 
@@ -36,8 +36,9 @@ def soft_info_nce(
 
     share: a number from 0 (`info_nce`) to 1 (the teacher alone), or (B,), one for each pair: large where a pair is not
     trusted. The other arguments as in `info_nce`, gradients under `ranks` too; none flow to the teacher. A momentum
-    copy as teacher is ALBEF's loss for noisy pairs (Li et al. 2021), the model itself is bootstrapping (Reed et al.
-    2015), a larger model is distillation (Hinton et al. 2015). -> scalar; the teacher's entropy is not taken off.
+    copy as teacher is ALBEF's loss for noisy pairs (Li et al. 2021), a larger model is distillation (Hinton et al.
+    2015). The model itself as teacher would scale the gradient and change nothing else; see `doubting_info_nce`.
+    -> scalar; the teacher's entropy is not taken off.
     Raises ValueError for shares outside 0 to 1 and as `info_nce` does.
     """
     pairs = arrange(image_BD, text_BD, pair_id, ranks)
@@ -99,19 +100,3 @@ class _Moved(torch.autograd.Function):
         (given,) = grads
         factor = logit_scale.exp() * given
         return by_text_BD * factor, by_image_ND * factor, own * given, *[None] * 4
-
-
-class BootstrappedInfoNCE(InfoNCE):
-    """`soft_info_nce` with the model itself as teacher (Reed et al. 2015): where a pairing looks wrong to it, it may
-    keep a share of its own mind. The scale as in `InfoNCE`."""
-
-    def __init__(self, share: float, initial_scale: float = INITIAL_SCALE, *, learned: bool = True) -> None:
-        super().__init__(initial_scale, learned=learned)
-        self.share = share
-
-    def forward(
-        self, image_BD: Tensor, text_BD: Tensor, pair_id: Tensor | None = None, *, ranks: Ranks = ALONE
-    ) -> Tensor:
-        """-> scalar loss of the batch; see `soft_info_nce`."""
-        itself = Teacher(image_BD.detach(), text_BD.detach(), self.logit_scale.detach())
-        return soft_info_nce(image_BD, text_BD, self.logit_scale, itself, pair_id, share=self.share, ranks=ranks)

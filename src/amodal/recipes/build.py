@@ -14,7 +14,7 @@ from amodal.core.ranks import ALONE, Ranks
 from amodal.data.tokenizers import Tokenizer, load_tokenizer, train_bpe, train_words
 from amodal.features import FeatureCache, text_features, text_name
 from amodal.models import DualEncoder, KernelRegression, ProjectionHead, TrainedAndSolved, WordSpace
-from amodal.objectives import BootstrappedInfoNCE, InfoNCE, SigmoidLoss, TripletLoss
+from amodal.objectives import DoubtingInfoNCE, InfoNCE, SigmoidLoss, TripletLoss
 from amodal.recipes.schema import HeadConfig, ImageTowerConfig, ModelConfig, TaskConfig, TextTowerConfig
 from amodal.tasks import Contrastive, Queued
 from amodal.towers import (
@@ -71,8 +71,8 @@ def build_model(
             tower.requires_grad_(False)
             if part.tower == "packaged":
                 _mark_as_packaged(tower)
-    image_head: nn.Module = _head(image_tower.width, config.width, config.image_head)
-    text_head: nn.Module = _head(text_tower.width, config.width, config.text_head)
+    image_head: nn.Module = build_head(image_tower.width, config.width, config.image_head)
+    text_head: nn.Module = build_head(text_tower.width, config.width, config.text_head)
     if config.anchors:
         regression = KernelRegression(image_tower.width, text_tower.width, anchors=config.anchors)
         image_head = TrainedAndSolved(image_head, regression)
@@ -104,12 +104,13 @@ def build_task(
     if config.queue:
         objective = InfoNCE(**scale, learned=learned)
         return Queued(model, objective, queue=config.queue, width=width, momentum=config.momentum, **together)
-    if config.soft:
-        return Contrastive(BootstrappedInfoNCE(config.soft, **scale, learned=learned), **together)
+    if config.doubt:
+        return Contrastive(DoubtingInfoNCE(config.doubt, **scale, learned=learned), **together)
     return Contrastive(builders[config.objective](), **together)
 
 
-def _head(width: int, out: int, config: HeadConfig) -> ProjectionHead:
+def build_head(width: int, out: int, config: HeadConfig) -> ProjectionHead:
+    """A fresh head from a tower's width to that of the joint space."""
     return ProjectionHead(width, out, **config.model_dump())
 
 

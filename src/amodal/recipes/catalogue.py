@@ -48,7 +48,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
             raise RecipeError(f"{path}: {base} itself extends {inherited['extends']}; a base may not have a base")
         values = _merge(inherited, values)
     for override in overrides:
-        values = _merge(values, _override(override))
+        values = _merge(values, read_override(override))
     return parse_recipe(values, str(path) if path.parent != FOLDER else f"recipe {name}")
 
 
@@ -67,7 +67,8 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _override(text: str) -> dict[str, Any]:
+def read_override(text: str) -> dict[str, Any]:
+    """What "training.epochs=3" says, as nested values. Raises RecipeError."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise RecipeError(f"--set {text!r} is not of the form key=value, as in --set training.epochs=3")

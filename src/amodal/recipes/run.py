@@ -163,8 +163,8 @@ def _run(
     together = f", {ranks.count} processes" if ranks.count > 1 else ""
     say(f"training {_count(model, trainable=True):,} of {_count(model):,} parameters on {device}{together}")
     found = _before(recipe, built.tokenizer, data.train)
-    pays = recipe.model.image.trainable and device.type != "cpu"
-    how = settings(recipe.training, workers=_spare_cores(ranks) if pays else 0)
+    spare = _spare_cores(ranks) if recipe.model.image.trainable and device.type != "cpu" else 0
+    how = settings(recipe.training, workers=spare)
     at = train(task, model, batches, how, hooks, checkpoint=folder.last, device=device, found=found)
     timings["training"] = at.seconds
     ranks.wait()  # for the best weights

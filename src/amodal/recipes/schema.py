@@ -1,7 +1,7 @@
 """What a recipe may say, typed and checked. Unknown keys are refused with the nearest valid name."""
 
 import difflib
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -120,9 +120,9 @@ class TaskConfig(_Part):
     """class_pairs: the classifier's class weights with their names and definitions join the training pairs.
 
     objective: see `amodal.objectives`; initial_scale: logarithm of the inverse temperature at the start, by default the
-    objective's own; learn_scale, label_smoothing and soft (the share of each target that is the model's own say) are
-    for infonce, margin and negatives for triplet. queue: keys of a momentum encoder kept as further negatives;
-    momentum: how slowly that encoder follows, a step.
+    objective's own; learn_scale, label_smoothing and doubt (how little pairs count that the model finds unlikely, for
+    noisy data; 0: all the same) are for infonce, margin and negatives for triplet. queue: keys of a momentum encoder
+    kept as further negatives; momentum: how slowly that encoder follows, a step.
     """
 
     name: Literal["contrastive"] = "contrastive"
@@ -131,7 +131,7 @@ class TaskConfig(_Part):
     initial_scale: float | None = None
     learn_scale: bool = True
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    soft: float = Field(default=0.0, ge=0, le=1)
+    doubt: float = Field(default=0.0, ge=0, le=1)
     margin: float = Field(default=0.2, gt=0)
     negatives: Negatives = "hardest"
     queue: int = Field(default=0, ge=0)
@@ -194,12 +194,21 @@ class Recipe(_Part):
     evaluation: EvaluationConfig = EvaluationConfig()
 
 
+Said = TypeVar("Said", bound=BaseModel)
+
+
+def validated(kind: type[Said], values: dict[str, Any], place: str) -> Said:
+    """These nested values as a `kind`. Raises RecipeError that names `place`, the key and the nearest valid one."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        told = "; ".join(_explain(dict(problem), kind) for problem in error.errors())
+        raise RecipeError(f"{place}: {told}") from error
+
+
 def parse_recipe(values: dict[str, Any], place: str) -> Recipe:
     """The typed recipe of these nested values. Raises RecipeError that names `place`, the key and the way out."""
-    try:
-        recipe = Recipe.model_validate(values)
-    except ValidationError as error:
-        raise RecipeError(f"{place}: " + "; ".join(_explain(dict(problem)) for problem in error.errors())) from error
+    recipe = validated(Recipe, values, place)
     _check_task(recipe.task, place)
     _check_stream(recipe, place)
     if recipe.training.gradients == "plain" and recipe.training.micro_batch:
@@ -250,8 +259,8 @@ def _check_task(task: TaskConfig, place: str) -> None:
     """Raises RecipeError for settings that the objective has no use for."""
     plain = TaskConfig()
     only = {
-        "label_smoothing": task.objective == "infonce" and not task.soft and not task.queue,
-        "soft": task.objective == "infonce" and not task.queue,
+        "label_smoothing": task.objective == "infonce" and not task.doubt and not task.queue,
+        "doubt": task.objective == "infonce" and not task.queue,
         "queue": task.objective == "infonce",
         "learn_scale": task.objective in ("infonce", "decoupled"),
         "initial_scale": task.objective != "triplet",
@@ -261,22 +270,22 @@ def _check_task(task: TaskConfig, place: str) -> None:
     }
     for name, has_use in only.items():
         if getattr(task, name) != getattr(plain, name) and not has_use:
-            rest = " with a queue" if task.queue else " with soft targets" if task.soft else ""
+            rest = " with a queue" if task.queue else " with doubt" if task.doubt else ""
             raise RecipeError(f"{place}: task.{name} has no meaning for objective {task.objective}{rest}; leave it out")
 
 
-def _explain(problem: dict[str, Any]) -> str:
+def _explain(problem: dict[str, Any], kind: type[BaseModel]) -> str:
     """One problem in the user's words."""
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
         return f"{key}: {problem['msg'].lower()} (it is {problem['input']!r})"
-    known = _keys_at(problem["loc"][:-1])
+    known = _keys_at(kind, problem["loc"][:-1])
     near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
     return f"unknown key {key}; " + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}")
 
 
-def _keys_at(location: tuple[Any, ...]) -> list[str]:
-    part: Any = Recipe
+def _keys_at(kind: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    part: Any = kind
     for name in location:
         annotation = part.model_fields[name].annotation
         part = next((arg for arg in get_args(annotation) if isinstance(arg, type)), annotation)

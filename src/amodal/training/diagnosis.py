@@ -87,11 +87,20 @@ def not_finite(step: int, batch: Batch, result: StepResult, norm: float, *, alon
     """Whether the loss or the gradient is NaN or infinite, and in which rows it began where that can be told."""
     if math.isfinite(result.terms["loss"]) and math.isfinite(norm):
         return None
-    rows = broken_rows(batch, result)
-    where = f"in which these {len(rows)} of {len(batch)} rows are not finite by themselves:" if rows else "with"
-    names = ", ".join(batch.key[row] for row in (rows or range(len(batch)))[:SHOWN])
-    others = "" if alone else ", unless another process names its own"
-    todo = "mend or remove them" if rows else f"no row stands out{others}: lower training.learning_rate"
+    inputs, features = broken_inputs(batch), broken_features(result)
+    rows, where, todo = range(len(batch)), "with", "no row stands out: lower training.learning_rate"
+    if inputs:
+        rows, where, todo = (
+            inputs,
+            f"where the inputs of {len(inputs)} of {len(batch)} rows are not:",
+            "mend or remove these rows",
+        )
+    elif 0 < len(features) < len(batch):
+        rows, where = features, f"where the features of {len(features)} of {len(batch)} rows are not:"
+        todo = "look at these rows, and where they are sound lower training.learning_rate"
+    elif not alone:
+        todo = "no row of this process stands out: see what another one names, or lower training.learning_rate"
+    names = ", ".join(batch.key[row] for row in rows[:SHOWN])
     says = (
         f"loss {result.terms['loss']} and gradient norm {norm} are not both finite in a batch {where} {names}; {todo}. "
         f"Step {step} was not made, and the last checkpoint stays as it is"
@@ -99,16 +108,20 @@ def not_finite(step: int, batch: Batch, result: StepResult, norm: float, *, alon
     return Finding(name="not finite", severity="error", says=says, first=step, last=step)
 
 
-def broken_rows(batch: Batch, result: StepResult) -> list[int]:
-    """Rows whose inputs are not finite; else those whose features are not, unless all are: then it is the weights."""
-    inputs = [x for x in (batch.pixels, *(side.pooled for side in (batch.image, batch.text) if side)) if x is not None]
-    for values in (inputs, [x for x in result.features.values() if len(x) == len(batch)]):
-        bad = torch.zeros(len(batch), dtype=torch.bool)
-        for x in values:
-            bad |= ~x.detach().flatten(1).isfinite().all(1).cpu()
-        if 0 < bad.sum() < len(batch) or (bad.any() and values is inputs):
-            return bad.nonzero().flatten().tolist()
-    return []
+def broken_inputs(batch: Batch) -> list[int]:
+    """Rows of a batch whose pixels or cached features are not all finite."""
+    given = [batch.pixels, *(side.pooled for side in (batch.image, batch.text) if side is not None)]
+    return _not_finite_rows([x for x in given if x is not None])
+
+
+def broken_features(result: StepResult) -> list[int]:
+    """Rows whose features are not all finite; where these are all rows, the weights are not."""
+    return _not_finite_rows(list(result.features.values()))
+
+
+def _not_finite_rows(given: Sequence[Tensor]) -> list[int]:
+    rows = {row for x in given for row in (~x.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()}
+    return sorted(rows)
 
 
 @dataclass(frozen=True)
@@ -337,18 +350,21 @@ def _features(batch: Batch, result: StepResult) -> Iterator[tuple[str, Severity,
     image_BD, text_BD = (result.features.get(name) for name in ("image", "text"))
     if image_BD is None or text_BD is None or len(rows) < 8 or len(image_BD) != len(batch):
         return
-    sides = {"pictures": image_BD[rows].float(), "captions": text_BD[rows].float()}
+    collapsed = False
+    sides = {"pictures": image_BD[rows].float().cpu(), "captions": text_BD[rows].float().cpu()}
     for name, x_BD in sides.items():
         cosine, rank, possible = mean_cosine(x_BD), effective_rank(x_BD), min(x_BD.shape)
         if is_collapsed(cosine, rank, possible):
+            how = "are almost the same" if cosine > ALIKE else "lie in a few directions"
             says = (
-                f"The vectors of different {name} are almost the same: their mean cosine is {cosine:.3f}, and "
-                f"{len(rows)} of them fill {rank:.1f} of {possible} directions (effective rank). Lower "
-                f"training.learning_rate, take larger batches, and see that the {name} do differ."
+                f"The vectors of different {name} {how}: their mean cosine is {cosine:.3f}, and {len(rows)} of them "
+                f"fill {rank:.1f} of {possible} directions (effective rank). Lower training.learning_rate, take larger "
+                f"batches, and see that the {name} differ."
             )
+            collapsed = True
             yield f"{name} collapsed", "warning", says
     gap = modality_gap(*sides.values())
-    if gap > GAP:
+    if gap > GAP and not collapsed:  # of two points the distance says nothing more
         says = (
             f"Pictures and captions lie in two places: their means are {gap:.2f} apart, where 0 is none and CLIP as "
             "published has 0.82. Ranking may work all the same, but a cosine between the two kinds says little by "
