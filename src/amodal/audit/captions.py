@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from amodal.audit.findings import Case, Finding
+from amodal.audit.findings import Case, Finding, by_pair, case_of
 from amodal.audit.languages import script_of
 from amodal.audit.pictures import splits_of
 from amodal.audit.wording import many
@@ -42,7 +42,7 @@ def caption_findings(table: Table, tokenizer: Tokenizer, english_only: bool) -> 
     if table.classes is None:  # the name of a class may be as short as it likes
         yield from _short(rows)
     yield from _long(rows, tokenizer)
-    foreign = [_case(rows, n, text) for n, text in _texts(rows) if script_of(text) not in ("Latin", "none")]
+    foreign = [case_of(rows, [n], text) for n, text in _texts(rows) if script_of(text) not in ("Latin", "none")]
     if english_only and foreign:
         yield Finding(
             kind="foreign-scripts",
@@ -58,7 +58,7 @@ def same_caption_findings(table: Table, groups: dict[str, list[int]]) -> Iterato
     """Captions said of several pictures, and those of them that stand in two splits."""
     rows, by_class = table.rows, table.classes is not None
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
-    cases = [Case(tuple(rows[n].key for n in numbers), tuple(numbers), text) for text, numbers in ordered]
+    cases = [case_of(rows, numbers, text) for text, numbers in ordered]
     leaked = tuple(case for case in cases if len(splits_of(rows, case.rows)) > 1)
     if leaked and not by_class:
         yield Finding(
@@ -69,8 +69,7 @@ def same_caption_findings(table: Table, groups: dict[str, list[int]]) -> Iterato
             advice="Split by caption, or leave the split column out: amodal then keeps each caption on one side.",
             cases=leaked,
         )
-    strangers = [case for case in cases if len({rows[n].pair for n in case.rows}) > 1]
-    friends = [case for case in cases if len({rows[n].pair for n in case.rows}) == 1]
+    strangers, friends = by_pair(rows, cases)
     if not cases:
         return
     known = f" {len(friends):,} of them name pictures of one pair only, which are taken for positives."
@@ -93,7 +92,7 @@ def count_scripts(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def _short(rows: Sequence[Row]) -> Iterator[Finding]:
-    short = tuple(_case(rows, n, repr(text)) for n, text in _texts(rows) if _says_nothing(text))
+    short = tuple(case_of(rows, [n], repr(text)) for n, text in _texts(rows) if _says_nothing(text))
     if short:
         yield Finding(
             kind="short-captions",
@@ -127,13 +126,9 @@ def _long(rows: Sequence[Row], tokenizer: Tokenizer) -> Iterator[Finding]:
             said=f"{len(over):,} of {many(len(texts), 'caption')} cut at {context} tokens; the longest has "
             f"{over[0][0]:,}.",
             advice="Put what matters first, split them into several captions, or raise model.text.context_length.",
-            cases=tuple(_case(rows, number, f"{length:,} tokens") for length, number in over),
+            cases=tuple(case_of(rows, [number], f"{length:,} tokens") for length, number in over),
         )
 
 
 def _texts(rows: Sequence[Row]) -> Iterator[tuple[int, str]]:
     return ((number, text) for number, row in enumerate(rows) for text in row.captions)
-
-
-def _case(rows: Sequence[Row], number: int, note: str) -> Case:
-    return Case((rows[number].key,), (number,), note)

@@ -1,8 +1,10 @@
 """What the doctor says: findings with their rows, and what a batch would hold. Plain data, as JSON too."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+
+from amodal.data.rows import Row
 
 Severity = Literal["problem", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note")
@@ -17,6 +19,17 @@ class Case(NamedTuple):
     keys: tuple[str, ...]
     rows: tuple[int, ...]
     note: str
+
+
+def case_of(rows: Sequence[Row], numbers: Sequence[int], note: str) -> Case:
+    """What there is to say of these rows."""
+    return Case(tuple(rows[number].key for number in numbers), tuple(numbers), note)
+
+
+def by_pair(rows: Sequence[Row], cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
+    """Cases whose rows training takes for strangers, and those whose rows share their pair, each in order."""
+    strangers = [case for case in cases if len({rows[number].pair for number in case.rows}) > 1]
+    return strangers, [case for case in cases if len({rows[number].pair for number in case.rows}) == 1]
 
 
 @dataclass(frozen=True, kw_only=True)

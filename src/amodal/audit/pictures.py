@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from amodal.audit.findings import Case, Finding
+from amodal.audit.findings import Case, Finding, by_pair, case_of
 from amodal.audit.measure import Measured
 from amodal.audit.near import Groups, near_pairs
 from amodal.audit.wording import many
@@ -71,7 +71,7 @@ def picture_findings(table: Table, measured: Measured) -> Iterator[Finding]:
     def cases(where: np.ndarray, order: np.ndarray) -> tuple[Case, ...]:
         found = np.flatnonzero(where & seen)
         worst_first = found[np.argsort(order[found], kind="stable")].tolist()
-        return tuple(Case((table.rows[n].key,), (n,), f"{width[n]:,} × {height[n]:,} pixels") for n in worst_first)
+        return tuple(case_of(table.rows, [n], f"{width[n]:,} × {height[n]:,} pixels") for n in worst_first)
 
     blank = cases(measured.looks.deviation < BLANK, measured.looks.deviation)
     tiny, thin = cases(short < TINY, short), cases(long > THIN * short, -long / short.clip(1))
@@ -122,7 +122,7 @@ def same_picture_findings(table: Table, measured: Measured, same: Same) -> Itera
     for name, groups, notes in (("", same.exact, ["the same bytes"] * len(same.exact)), ("near-", same.near, agree)):
         words = "Near-duplicate pictures" if name else "Duplicate pictures"
         what = "look the same (compressed, resized, slightly cut or brightened anew)" if name else "are the same file"
-        cases = [_case(rows, group, note) for group, note in zip(groups, notes, strict=True)]
+        cases = [case_of(rows, group, note) for group, note in zip(groups, notes, strict=True)]
         leaked = [case for case in cases if len(splits_of(rows, case.rows)) > 1]
         if name:  # those that are the same file are told already
             leaked = [case for case in leaked if len({halves[number].tobytes() for number in case.rows}) > 1]
@@ -143,8 +143,7 @@ def same_picture_findings(table: Table, measured: Measured, same: Same) -> Itera
 
 def _repeated(rows: Sequence[Row], cases: list[Case], kind: str, title: str, what: str) -> Finding:
     """One finding; groups whose rows training takes for strangers come first, and make it a warning."""
-    strangers = [case for case in cases if len({rows[number].pair for number in case.rows}) > 1]
-    friends = [case for case in cases if len({rows[number].pair for number in case.rows}) == 1]
+    strangers, friends = by_pair(rows, cases)
     spare = sum(len(case.rows) - 1 for case in cases)
     known = f" {len(friends):,} of the groups share their pair and are taken for positives." if friends else ""
     return Finding(
@@ -161,7 +160,7 @@ def _repeated(rows: Sequence[Row], cases: list[Case], kind: str, title: str, wha
 
 def _unusable(table: Table, measured: Measured) -> Iterator[Finding]:
     said = [Case((key,), (), why) for key, why in table.skipped.entries if not why.startswith(_ASIDE)]
-    seen = [Case((table.rows[number].key,), (number,), why) for number, why in measured.broken.items()]
+    seen = [case_of(table.rows, [number], why) for number, why in measured.broken.items()]
     if said or seen:
         yield Finding(
             kind="broken",
@@ -186,7 +185,3 @@ def _unusable(table: Table, measured: Measured) -> Iterator[Finding]:
 def splits_of(rows: Sequence[Row], numbers: Sequence[int]) -> set[str]:
     """The splits that rows stand in; those that say none are left out."""
     return {rows[number].attributes.get("split", "").lower() for number in numbers} - {""}
-
-
-def _case(rows: Sequence[Row], group: Sequence[int], note: str) -> Case:
-    return Case(tuple(rows[number].key for number in group), tuple(group), note)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from amodal.audit.findings import Case, Finding
+from amodal.audit.findings import Case, Finding, case_of
 from amodal.audit.wording import many
 from amodal.core.seeds import generator_for
 from amodal.data.rows import Row, SkipLog
@@ -69,4 +69,4 @@ def _doubted(
         if share >= DOUBTFUL:
             row = seen[place]
             note = f"{share:.0%} of other captions fit as well: {text}"
-            yield float((own - mean_B[place]) / spread_B[place]), Case((rows[row].key,), (row,), note)
+            yield float((own - mean_B[place]) / spread_B[place]), case_of(rows, [row], note)

@@ -1,10 +1,11 @@
 """What verbs print: figures as a table on standard output, everything else on standard error."""
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from amodal.core.progress import speaks
 
 if TYPE_CHECKING:
     from amodal.metrics import Figure
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def say(line: str) -> None:
     """One line for the person, on standard error; of several processes the first one speaks."""
-    if os.environ.get("RANK", "0") != "0":
+    if not speaks():
         return
     over_bar = "\r\x1b[2K" if sys.stderr.isatty() else ""  # a progress bar may stand there
     print(f"{over_bar}{line}", file=sys.stderr, flush=True)

@@ -32,7 +32,7 @@ class Progress:
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
 
     def _show(self, now: float, note: str) -> None:
-        if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
+        if not speaks():
             return
         rate = (self.done - self._first) / max(now - self._started, 1e-9)
         left = (self.total - self.done) / rate if rate > 0 else float("inf")
@@ -53,6 +53,11 @@ def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Progr
         yield bar
     finally:
         bar.close()
+
+
+def speaks() -> bool:
+    """Whether this process tells people what goes on: of several, the first one does."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def clock(seconds: float) -> str:

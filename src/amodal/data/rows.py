@@ -37,6 +37,10 @@ class Row:
         if not self.captions:
             raise ValueError(f"row {self.key} has no caption; a row needs at least one")
 
+    def said(self, which: str) -> tuple[str, ...]:
+        """Its captions: "all" of them, or the "first" one alone."""
+        return self.captions if which == "all" else self.captions[:1]
+
 
 class Skipped(NamedTuple):
     """One thing that was not used: where it stands and why."""

@@ -36,9 +36,7 @@ def doubting_info_nce(
         scale = logit_scale.to(pairs.image_BD.dtype)
         known: Any = _LogProbabilities.apply(*pairs[:2], scale, *pairs[2:], ranks)
         rows_B, columns_N = (-x if doubt == 0 else -torch.expm1(doubt * x) / doubt for x in known)
-    own = rows_B.sum()
-    everyone = own + (ranks.add(own.detach().clone()) - own.detach())
-    return (everyone + columns_N.sum()) / (2 * len(columns_N))
+    return (ranks.total(rows_B.sum()) + columns_N.sum()) / (2 * len(columns_N))
 
 
 class _LogProbabilities(torch.autograd.Function):

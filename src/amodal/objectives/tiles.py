@@ -33,10 +33,7 @@ def arrange(image_BD: Tensor, text_BD: Tensor, pair_id: Tensor | None, ranks: Ra
 
     Raises ValueError for sides of different shape.
     """
-    if image_BD.shape != text_BD.shape:
-        raise ValueError(f"image {tuple(image_BD.shape)} and text {tuple(text_BD.shape)} differ in shape")
-    if image_BD.dtype not in (torch.float32, torch.float64):
-        image_BD, text_BD = image_BD.float(), text_BD.float()
+    image_BD, text_BD = checked(image_BD, text_BD)
     size, text_ND = len(image_BD), ranks.gather(text_BD)
     own = slice(ranks.rank * size, (ranks.rank + 1) * size)
     if pair_id is None:
@@ -46,6 +43,15 @@ def arrange(image_BD: Tensor, text_BD: Tensor, pair_id: Tensor | None, ranks: Ra
     row_group_B, rows = group_N[own].sort(stable=True)
     column_group_N, columns = group_N.sort(stable=True)
     return Pairs(image_BD[rows], text_ND[columns], row_group_B, column_group_N)
+
+
+def checked(image_BD: Tensor, text_BD: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sides, half precision as float32. Raises ValueError when they differ in shape."""
+    if image_BD.shape != text_BD.shape:
+        raise ValueError(f"image {tuple(image_BD.shape)} and text {tuple(text_BD.shape)} differ in shape")
+    if image_BD.dtype in (torch.float32, torch.float64):
+        return image_BD, text_BD
+    return image_BD.float(), text_BD.float()
 
 
 def tiles(row_BD: Tensor, column_ND: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:

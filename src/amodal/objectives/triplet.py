@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from amodal.core.ranks import ALONE, Ranks
 from amodal.objectives.infonce import INITIAL_SCALE
-from amodal.objectives.tiles import tiles
+from amodal.objectives.tiles import checked, tiles
 
 Negatives = Literal["all", "semi-hard", "hardest"]
 
@@ -40,10 +40,7 @@ def triplet_loss(
     >>> triplet_loss(x, x, margin=1.5).item()
     0.5
     """
-    if image_BD.shape != text_BD.shape:
-        raise ValueError(f"image {tuple(image_BD.shape)} and text {tuple(text_BD.shape)} differ in shape")
-    if image_BD.dtype not in (torch.float32, torch.float64):
-        image_BD, text_BD = image_BD.float(), text_BD.float()
+    image_BD, text_BD = checked(image_BD, text_BD)
     size = len(image_BD)
     ids_B = torch.arange(size, device=image_BD.device) + ranks.rank * size if pair_id is None else pair_id
     with torch.autocast(image_BD.device.type, enabled=False):
@@ -59,8 +56,7 @@ def triplet_loss(
             there_B = found_B >= 0
             negative_B = (anchor_BD * other_ND[found_B.clamp(min=0)]).sum(1)
             total = total + ((margin + negative_B - own_B).clamp(min=0) * there_B).sum()
-    share = total / (2 * len(ids_N))
-    return share + (ranks.add(share.detach().clone()) - share.detach())
+    return ranks.total(total / (2 * len(ids_N)))
 
 
 def _negatives(anchor_BD: Tensor, other_ND: Tensor, ids_B: Tensor, ids_N: Tensor, below_B: Tensor | None) -> Tensor:

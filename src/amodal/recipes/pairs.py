@@ -68,9 +68,7 @@ def judged_pairs(encoder: Encoder, table: Table, captions: str) -> Judged:
     rows = [table.rows[number] for number in kept]
     if not rows:
         raise DataError(f"{table.name}: not one picture of this split can be read")
-    texts = dict.fromkeys(
-        (row.pair, text) for row in rows for text in (row.captions if captions == "all" else row.captions[:1])
-    )
+    texts = dict.fromkeys((row.pair, text) for row in rows for text in row.said(captions))
     number = {pair: index for index, pair in enumerate(dict.fromkeys(row.pair for row in rows))}
     said = [text for _, text in texts]
     return Judged(
@@ -95,7 +93,7 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table, ranks: Rank
         rows = [table.rows[number] for number in kept]
         table.skipped.check()
         pairs = [row.pair for row in rows]
-    captions = [row.captions if recipe.data.captions == "all" else row.captions[:1] for row in rows]
+    captions = [row.said(recipe.data.captions) for row in rows]
     keys = [row.key for row in rows]
     image_part: Part
     if known is not None:

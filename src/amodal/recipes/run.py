@@ -162,7 +162,7 @@ def _run(
     hooks = _hooks(recipe, folder, learned, data.train, validation, say, ranks)
     together = f", {ranks.count} processes" if ranks.count > 1 else ""
     say(f"training {_count(model, trainable=True):,} of {_count(model):,} parameters on {device}{together}")
-    found = _before(recipe, built.tokenizer, data.train)
+    found = [] if folder.last.exists() else _before(recipe, built.tokenizer, data.train)  # else it is known
     spare = _spare_cores(ranks) if recipe.model.image.trainable and device.type != "cpu" else 0
     how = settings(recipe.training, workers=spare)
     at = train(task, model, batches, how, hooks, checkpoint=folder.last, device=device, found=found)
@@ -275,7 +275,7 @@ def _build(recipe: Recipe, folder: RunFolder, train: Table | Shards, cache: Feat
 def _before(recipe: Recipe, tokenizer: Tokenizer, train: Table | Shards) -> list[Finding]:
     """What is seen before training; of many captions some are looked at."""
     rows = train.rows if isinstance(train, Table) else train.drawn(MOST_DRAWN, recipe.training.seed)
-    texts = [text for row in rows for text in (row.captions if recipe.data.captions == "all" else row.captions[:1])]
+    texts = [text for row in rows for text in row.said(recipe.data.captions)]
     texts = texts[:: 1 + len(texts) // MOST_MEASURED]
     finding = cut_captions(texts, tokenizer.lengths(texts), tokenizer.context_length)
     return [] if finding is None else [finding]

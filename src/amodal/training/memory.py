@@ -1,7 +1,5 @@
 """How many pairs of a batch fit in memory at once, measured on a few of them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +8,7 @@ from torch import Tensor, nn
 
 from amodal.core.batch import Batch
 from amodal.training.gradients import Accumulated, Cached, Gradients, Task, plain, refuse_batch_statistics
+from amodal.training.parallel import buffers_kept
 
 Way = Literal["auto", "plain", "accumulated", "cached"]
 SHARE = 0.5  # of the free memory: what is counted leaves out the work space of single operations
@@ -78,19 +77,8 @@ def _kept(task: Task, model: nn.Module, batch: Batch) -> int:
         return tensor
 
     devices = [batch.pair_id.device] if batch.pair_id.is_cuda else []
-    with _buffers_kept(model), torch.random.fork_rng(devices):
+    with buffers_kept(model), torch.random.fork_rng(devices):
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             features: Any = task.encode(model, batch)
         del features
     return sum(size for size, _ in kept.values())
-
-
-@contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Running statistics come out as they went in."""
-    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    try:
-        yield
-    finally:
-        for name, buffer in model.named_buffers():
-            buffer.copy_(before[name])

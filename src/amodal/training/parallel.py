@@ -1,7 +1,8 @@
 """One model on several ranks: replicated, every rank holding all of it (DDP, Li et al. 2020), or sharded, every rank
 holding its part of weights, gradients and optimiser state (FSDP2; ZeRO, Rajbhandari et al. 2020)."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -39,13 +40,22 @@ def replicated(task: Any, model: nn.Module, batch: Batch, ranks: Ranks) -> nn.Mo
     if ranks.count == 1 or isinstance(model, FSDPModule):
         return model
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    state = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    features = [x.sum() for x in task.encode(model, batch.rows(slice(2))) if x.requires_grad]
-    reached = torch.autograd.grad(features, learned, allow_unused=True)
-    for name, buffer in model.named_buffers():
-        buffer.copy_(state[name])
+    with buffers_kept(model):
+        features = [x.sum() for x in task.encode(model, batch.rows(slice(2))) if x.requires_grad]
+        reached = torch.autograd.grad(features, learned, allow_unused=True)
     unused = any(grad is None for grad in reached)
     return DistributedDataParallel(model, find_unused_parameters=unused)
+
+
+@contextmanager
+def buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Running statistics come out as they went in."""
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        yield
+    finally:
+        for name, buffer in model.named_buffers():
+            buffer.copy_(before[name])
 
 
 def alone(model: nn.Module, last: bool) -> AbstractContextManager:
