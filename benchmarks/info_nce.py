@@ -14,11 +14,10 @@ import multiprocessing
 import statistics
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from timing import spent
+from timing import memory, spent
 from torch import Tensor
 
 from amodal.objectives import info_nce
@@ -75,15 +74,9 @@ def _grown(whose: str, size: int, width: int) -> float:
     given = inputs(size, width)
     for tensor in given:
         tensor.grad = torch.zeros_like(tensor).add_(0)
-    before = _peak()
+    before = memory("VmHWM")
     loss(*given).backward()
-    return _peak() - before
-
-
-def _peak() -> float:
-    """Gigabytes that this process has held at most, as Linux says it."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e9
+    return memory("VmHWM") - before
 
 
 def measure(peer: Loss | None, size: int, width: int, repeats: int) -> dict[str, float | int | None]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timing import memory
 from torch import Tensor
 
 from amodal.core.batch import Batch
@@ -88,7 +89,7 @@ def _measured(batch_size: int, part: int, pixels: int, steps: int) -> tuple[floa
     batch = batch_of(batch_size, pixels)
     gradient(plain, model, task, batch.rows(slice(WARM)))  # what is loaded at the first call does not count
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten: that of loading the pictures
-    before, seconds = _memory("VmRSS"), 0.0
+    before, seconds = memory("VmRSS"), 0.0
     way = plain if part >= batch_size else Cached(part)
     for _ in range(steps):
         started = time.perf_counter()
@@ -96,12 +97,7 @@ def _measured(batch_size: int, part: int, pixels: int, steps: int) -> tuple[floa
         way(task, model, batch)
         optimizer.step()
         seconds = time.perf_counter() - started
-    return _memory("VmHWM") - before, seconds
-
-
-def _memory(field: str) -> float:
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) * 1024 / 1e9
+    return memory("VmHWM") - before, seconds
 
 
 def compare(batch_size: int, part: int, pixels: int) -> dict[str, float | int]:

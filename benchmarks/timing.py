@@ -1,7 +1,8 @@
-"""Two ways of one job timed side by side, for the benchmarks beside this file."""
+"""Two ways of one job timed side by side, and the memory of a process, for the benchmarks beside this file."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 
 def spent(jobs: Iterable[Mapping[str, Callable[[], object]]]) -> dict[str, list[float]]:
@@ -17,3 +18,9 @@ def spent(jobs: Iterable[Mapping[str, Callable[[], object]]]) -> dict[str, list[
             if number > 0:
                 seconds.setdefault(name, []).append(time.perf_counter() - started)
     return seconds
+
+
+def memory(field: str) -> float:
+    """Gigabytes that this process holds (VmRSS) or has held at most (VmHWM), as Linux says it."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024 / 1e9

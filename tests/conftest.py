@@ -5,8 +5,10 @@ import csv
 import io
 import os
 import random
+import socket
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,3 +124,23 @@ def tiny_run(tiny_recipe: Path, cli: Callable[..., Answer], tmp_path_factory: py
     answer = cli("train", tiny_recipe, "--out", folder)
     assert answer.code == 0, answer.err
     return folder
+
+
+@pytest.fixture(scope="session")
+def start_ranks() -> Callable[..., list[subprocess.Popen[str]]]:
+    """start_ranks(2, "train", path): `amodal ...` on two ranks, with the environment that torchrun gives."""
+
+    def start(count: int, *words: object, program: Sequence[str] = ("-m", "amodal")) -> list[subprocess.Popen[str]]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        joined = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count)}
+        command = [sys.executable, *program, *map(str, words)]
+        return [
+            subprocess.Popen(
+                command, env={**joined, "RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            for rank in range(count)
+        ]
+
+    return start

@@ -1,13 +1,11 @@
 """Several processes train one model: as one would; when one of them dies, the others say so, and it goes on."""
 
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,21 +34,6 @@ def alone(recipe: Path, cli: Callable[..., Any], tmp_path_factory: pytest.TempPa
     return RunFolder(folder)
 
 
-def start(count: int, *words: object, program: Sequence[str] = ("-m", "amodal")) -> list[subprocess.Popen[str]]:
-    """`amodal ...` on `count` ranks, with the environment that torchrun gives."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    joined = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count)}
-    command = [sys.executable, *program, *map(str, words)]
-    return [
-        subprocess.Popen(
-            command, env={**joined, "RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(count)
-    ]
-
-
 def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
     """Exit code and standard error of each."""
     said = [process.communicate(timeout=SECONDS)[1] for process in processes]
@@ -77,10 +60,15 @@ def figures(run: RunFolder) -> dict[str, float]:
     ],
 )
 def test_ranks_train_as_one_process_would(
-    count: int, settings: list[str], recipe: Path, alone: RunFolder, tmp_path: Path
+    start_ranks: Callable[..., list[subprocess.Popen[str]]],
+    count: int,
+    settings: list[str],
+    recipe: Path,
+    alone: RunFolder,
+    tmp_path: Path,
 ) -> None:
     words = [word for setting in settings for word in ("--set", setting)]
-    processes = start(count, "train", recipe, "--out", tmp_path / "run", *words)
+    processes = start_ranks(count, "train", recipe, "--out", tmp_path / "run", *words)
     results = ended(processes)
     assert [code for code, _ in results] == [0] * count, results
     assert f"{count} processes" in results[0][1]
@@ -101,11 +89,15 @@ def wait_for_checkpoint(run: RunFolder, processes: list[subprocess.Popen[str]]) 
 
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_rank_is_told_and_any_number_goes_on(
-    killed: int, recipe: Path, tmp_path: Path, cli: Callable[..., Any]
+    start_ranks: Callable[..., list[subprocess.Popen[str]]],
+    killed: int,
+    recipe: Path,
+    tmp_path: Path,
+    cli: Callable[..., Any],
 ) -> None:
     run = RunFolder(tmp_path / "run")
     long = ("--set", "training.epochs=60", "--set", "training.save_every=0", "--set", "training.evaluate_every=30")
-    processes = start(2, "train", recipe, "--out", run.path, *long)
+    processes = start_ranks(2, "train", recipe, "--out", run.path, *long)
     wait_for_checkpoint(run, processes)
     processes[killed].send_signal(signal.SIGKILL)
     left = processes[1 - killed]
@@ -119,7 +111,7 @@ def test_a_killed_rank_is_told_and_any_number_goes_on(
     )
     assert done["step"] >= 2 * before - 1  # two steps an epoch, saved after each: at most the last one is lost
     answer = cli("train", "--resume", run.path) if killed else None
-    results = [(answer.code, answer.err)] if answer else ended(start(3, "train", "--resume", run.path))
+    results = [(answer.code, answer.err)] if answer else ended(start_ranks(3, "train", "--resume", run.path))
     assert {code for code, _ in results} == {0}, results
     assert [row["step"] for row in History(run.history).read()] == list(range(2, 122, 2))
 
@@ -140,10 +132,12 @@ main()
 """
 
 
-def test_each_rank_names_its_own_broken_rows(recipe: Path, tmp_path: Path) -> None:
+def test_each_rank_names_its_own_broken_rows(
+    start_ranks: Callable[..., list[subprocess.Popen[str]]], recipe: Path, tmp_path: Path
+) -> None:
     run = RunFolder(tmp_path / "run")
     words = ("train", recipe, "--out", run.path, "--set", "training.save_every=0")
-    results = ended(start(2, *words, program=("-c", POISON)))
+    results = ended(start_ranks(2, *words, program=("-c", POISON)))
     assert [code for code, _ in results] == [1, 1], results
     assert "no row of this process stands out: see what another one names" in results[0][1]
     assert "where the inputs of 1 of 6 rows are not: broken.csv:7; mend or remove these rows" in results[1][1]
@@ -151,7 +145,7 @@ def test_each_rank_names_its_own_broken_rows(recipe: Path, tmp_path: Path) -> No
         subprocess.run([sys.executable, "-c", STEP, str(run.last)], capture_output=True, text=True).stdout
     )
     assert done["step"] == 3
-    answers = ended(start(2, "train", "--resume", run.path))
+    answers = ended(start_ranks(2, "train", "--resume", run.path))
     assert [code for code, _ in answers] == [0, 0], answers
     assert [row["step"] for row in History(run.history).read()] == [2, 4, 6, 8]
 
@@ -163,10 +157,12 @@ print(safe_open(sys.argv[1], "pt").metadata()["state"])
 """
 
 
-def test_a_signal_to_one_stops_all_at_the_same_step(recipe: Path, tmp_path: Path) -> None:
+def test_a_signal_to_one_stops_all_at_the_same_step(
+    start_ranks: Callable[..., list[subprocess.Popen[str]]], recipe: Path, tmp_path: Path
+) -> None:
     run = RunFolder(tmp_path / "run")
     long = ("--set", "training.epochs=2000", "--set", "training.save_every=0", "--set", "training.evaluate_every=2000")
-    processes = start(2, "train", recipe, "--out", run.path, *long)
+    processes = start_ranks(2, "train", recipe, "--out", run.path, *long)
     wait_for_checkpoint(run, processes)
     processes[1].send_signal(signal.SIGTERM)
     results = ended(processes)

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -51,21 +50,6 @@ def alone(recipe: Path, cli: Callable[..., Any], tmp_path_factory: pytest.TempPa
     return RunFolder(folder)
 
 
-def start(count: int, *words: object) -> list[subprocess.Popen[str]]:
-    """`amodal ...` on `count` ranks, with the environment that torchrun gives."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    joined = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count)}
-    command = [sys.executable, "-m", "amodal", *map(str, words)]
-    return [
-        subprocess.Popen(
-            command, env={**joined, "RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(count)
-    ]
-
-
 def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
     """Exit code and standard error of each."""
     said = [process.communicate(timeout=SECONDS)[1] for process in processes]
@@ -78,10 +62,15 @@ def losses(run: RunFolder) -> list[float]:
 
 @pytest.mark.parametrize(("count", "workers"), [(2, 0), (1, 2), pytest.param(3, 2, marks=pytest.mark.slow)])
 def test_ranks_and_workers_train_as_one_process_would(
-    count: int, workers: int, recipe: Path, alone: RunFolder, tmp_path: Path
+    start_ranks: Callable[..., list[subprocess.Popen[str]]],
+    count: int,
+    workers: int,
+    recipe: Path,
+    alone: RunFolder,
+    tmp_path: Path,
 ) -> None:
     run = RunFolder(tmp_path / "run")
-    results = ended(start(count, "train", recipe, "--out", run.path, "--set", f"training.workers={workers}"))
+    results = ended(start_ranks(count, "train", recipe, "--out", run.path, "--set", f"training.workers={workers}"))
     assert [code for code, _ in results] == [0] * count, results
     assert losses(run) == pytest.approx(losses(alone), rel=1e-5)
     figures = [json.loads(each.figures.read_text())["figures"] for each in (run, alone)]
@@ -89,12 +78,12 @@ def test_ranks_and_workers_train_as_one_process_would(
 
 
 def test_a_killed_run_goes_on_with_another_number_of_ranks(
-    recipe: Path, cli: Callable[..., Any], tmp_path: Path
+    start_ranks: Callable[..., list[subprocess.Popen[str]]], recipe: Path, cli: Callable[..., Any], tmp_path: Path
 ) -> None:
     long = ("--set", "training.epochs=30", "--set", "training.save_every=0", "--set", "training.evaluate_every=15")
     whole, run = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
     assert cli("train", recipe, "--out", whole.path, *long).code == 0
-    processes = start(2, "train", recipe, "--out", run.path, *long)
+    processes = start_ranks(2, "train", recipe, "--out", run.path, *long)
     end = time.monotonic() + SECONDS
     while not (run.last.exists() and run.history.exists() and len(run.history.read_text().splitlines()) > 3):
         assert all(process.poll() is None for process in processes), ended(processes)
@@ -140,7 +129,9 @@ def test_two_shards_are_held_out_where_nothing_else_judges(
     assert "name the pairs that judge with --set data.judged=PATH" in few.err
 
 
-def test_broken_pictures_of_all_ranks_are_in_the_report(recipe: Path, tmp_path: Path, shapes: Path) -> None:
+def test_broken_pictures_of_all_ranks_are_in_the_report(
+    start_ranks: Callable[..., list[subprocess.Popen[str]]], recipe: Path, tmp_path: Path, shapes: Path
+) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     for shard in sorted((recipe.parent / "streamed").iterdir()):
@@ -151,12 +142,12 @@ def test_broken_pictures_of_all_ranks_are_in_the_report(recipe: Path, tmp_path: 
         (broken / shard.name).write_bytes(content)
     run = RunFolder(tmp_path / "run")
     words = ("train", recipe, "--out", run.path, "--set", f"data.source={broken}")
-    results = ended(start(2, *words, "--set", "data.max_skipped=0.3"))
+    results = ended(start_ranks(2, *words, "--set", "data.max_skipped=0.3"))
     assert [code for code, _ in results] == [0, 0], results
     skipped = json.loads(run.skipped.read_text())
     assert sorted(entry["key"].split(":")[0] for entry in skipped["entries"]) == [f"{n}.tar" for n in range(5)]
     assert len(losses(run)) == 4
-    results = ended(start(1, "train", recipe, "--out", tmp_path / "strict", "--set", f"data.source={broken}"))
+    results = ended(start_ranks(1, "train", recipe, "--out", tmp_path / "strict", "--set", f"data.source={broken}"))
     assert results[0][0] == 1
     assert "of 24 rows cannot be used" in results[0][1]
 

@@ -2,10 +2,6 @@
 
 import doctest
 import math
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -268,17 +264,11 @@ def test_doctests() -> None:
         assert found.failed == 0
 
 
-def by_ranks(count: int, out: Path) -> dict[str, dict[str, Tensor]]:
+def by_ranks(start_ranks: Callable[..., Any], count: int, out: Path) -> dict[str, dict[str, Tensor]]:
     """Loss name -> value and gradients, of `count` gloo processes with a share of 24 pairs each."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    room = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    command = [sys.executable, str(Path(__file__).with_name("sharded.py")), str(out)]
-    started = [
-        subprocess.Popen(command, env={**room, "RANK": str(rank), "OMP_NUM_THREADS": "1"}) for rank in range(count)
-    ]
-    assert [process.wait(120) for process in started] == [0] * count
+    started = start_ranks(count, out, program=(str(Path(__file__).with_name("sharded.py")),))
+    said = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [0] * count, said
     found: dict[str, dict[str, Tensor]] = {}
     for key, value in load_file(out).items():
         name, _, part = key.partition("|")
@@ -287,8 +277,8 @@ def by_ranks(count: int, out: Path) -> dict[str, dict[str, Tensor]]:
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.slow)])
-def test_ranks_give_what_one_process_gives(count: int, tmp_path: Path) -> None:
-    several, one = by_ranks(count, tmp_path / "several"), by_ranks(1, tmp_path / "one")
+def test_ranks_give_what_one_process_gives(start_ranks: Callable[..., Any], count: int, tmp_path: Path) -> None:
+    several, one = by_ranks(start_ranks, count, tmp_path / "several"), by_ranks(start_ranks, 1, tmp_path / "one")
     assert len(one) == 16
     for name, parts in one.items():
         for part, value in parts.items():

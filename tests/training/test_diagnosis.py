@@ -20,9 +20,11 @@ from amodal.core.errors import AmodalError
 from amodal.core.seeds import generator_for
 from amodal.models import DualEncoder, ProjectionHead
 from amodal.objectives import InfoNCE, TripletLoss
+from amodal.recipes.run import settings
+from amodal.recipes.schema import TrainingConfig
 from amodal.runs import Finding
 from amodal.tasks import Contrastive
-from amodal.training import Diagnosis, Hooks, Progressed, Settings, Stopped, cut_captions, train
+from amodal.training import Diagnosis, Hooks, Progressed, Stopped, cut_captions, train
 from amodal.training.diagnosis import (
     Window,
     at_chance,
@@ -38,19 +40,7 @@ from amodal.training.diagnosis import (
     without_gradient,
 )
 
-SETTINGS = Settings(
-    epochs=20,
-    learning_rate=0.01,
-    weight_decay=0.1,
-    betas=(0.9, 0.98),
-    warmup=1.0,
-    clip=1.0,
-    evaluate_every=1,
-    patience=0,
-    save_every=1e9,
-    seed=3,
-    workers=0,
-)
+SETTINGS = settings(TrainingConfig(epochs=20, batch_size=16, learning_rate=0.01, save_every=1e9, seed=3))
 
 
 class Tower(nn.Module):
