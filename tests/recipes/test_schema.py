@@ -141,6 +141,10 @@ def test_every_key_of_the_schema_survives_being_written() -> None:
         ({"training__shard": True, "task__queue": 8}, "goes with neither task.queue nor model.anchors"),
         ({"training__bucket": 4, "model__text__trainable": False}, "set training.bucket: 0"),
         ({"training__bucket": 4, "data__stream": True, "model__text__trainable": True}, "not go with data.stream"),
+        (
+            {"data__stream": True, "model__text__trainable": True, "model__image__trainable": True},
+            "the bundled set is none; name shards with --data",
+        ),
         ({"task__objective": "clip"}, "task.objective: input should be 'infonce', 'decoupled', 'sigmoid' or 'triplet'"),
     ],
 )

@@ -1,13 +1,14 @@
 """The contrastive task: InfoNCE of the features, what it reports, and the limits of the scale."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from amodal.core.batch import Batch, Tokens
-from amodal.models import DualEncoder, ProjectionHead
+from amodal.models import DualEncoder, PairFeatures, ProjectionHead
 from amodal.objectives import DoubtingInfoNCE, InfoNCE, SigmoidLoss, TripletLoss, info_nce
 from amodal.tasks import Contrastive
 
@@ -79,7 +80,16 @@ def test_every_objective_can_stand_in(objective: nn.Module) -> None:
     result = Contrastive(objective).step(model_of(), batch_of())
     result.loss.backward()
     assert math.isfinite(result.terms["loss"])
-    assert ("bound" in result.terms) == (type(objective) is InfoNCE)
+    assert "bound" not in result.terms
+
+
+def test_decoupled_knows_nothing_at_the_logarithm_of_its_negatives() -> None:
+    batch = batch_of()
+    flat = PairFeatures(*(torch.ones(len(batch), 4) / 2 for _ in range(2)))
+    batch = replace(batch, pair_id=torch.arange(len(batch)))
+    result = Contrastive(InfoNCE(decoupled=True)).score(flat, batch)
+    assert result.terms["chance"] == pytest.approx(math.log(len(batch) - 1))
+    assert result.terms["loss"] == pytest.approx(result.terms["chance"], abs=1e-6)
 
 
 def test_half_precision_reaches_the_towers_and_not_the_loss() -> None:

@@ -207,13 +207,13 @@ class InfoNCE(nn.Module):
     ) -> None:
         super().__init__()
         self.logit_scale = nn.Parameter(torch.tensor(initial_scale), requires_grad=learned)
-        self._form = (label_smoothing, decoupled)
+        self.label_smoothing, self.decoupled = label_smoothing, decoupled
 
     def forward(
         self, image_BD: Tensor, text_BD: Tensor, pair_id: Tensor | None = None, *, ranks: Ranks = ALONE
     ) -> Tensor:
         """-> scalar loss of the batch; see `info_nce`."""
-        return _tiled(image_BD, text_BD, self.logit_scale, pair_id, ranks, *self._form)
+        return _tiled(image_BD, text_BD, self.logit_scale, pair_id, ranks, self.label_smoothing, self.decoupled)
 
     @torch.no_grad()
     def clamp(self) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from amodal.core.errors import RecipeError
+from amodal.data.sources import BUNDLED
 from amodal.objectives.triplet import Negatives
 from amodal.training.memory import Way
 
@@ -252,6 +253,11 @@ def _check_stream(recipe: Recipe, place: str) -> None:
         raise RecipeError(
             f"{place}: data.stream is for two trained towers (features of frozen ones are computed once and kept); "
             "set data.stream: false, or trainable: true in both"
+        )
+    if data.stream and data.source == BUNDLED:
+        raise RecipeError(
+            f"{place}: data.stream reads webdataset shards, and the bundled set is none; name shards with --data, or "
+            "set data.stream: false"
         )
 
 

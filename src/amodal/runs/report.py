@@ -140,7 +140,7 @@ def _diagnosis(findings: Sequence[Finding] | None, history: Sequence[Mapping[str
     if not findings:
         return f'<h2>Diagnosis</h2>\n<p class="note">Nothing wrong was seen{steps} of training.</p>'
     rows = "".join(
-        f'<li><p class="query">{escape(each.name.capitalize())} <span class="severity {each.severity}">{each.severity}'
+        f'<li><p class="query">{escape(each.name.capitalize())} <span class="badge {each.severity}">{each.severity}'
         f'</span> <span class="score">{escape(each.when)}</span></p><p>{escape(each.says)}</p></li>'
         for each in findings
     )

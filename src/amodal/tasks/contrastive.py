@@ -43,7 +43,9 @@ class Contrastive(nn.Module):
         value, pairs = loss.item(), len(batch) * self.ranks.count
         terms = {"loss": value, "logit_scale": self.objective.logit_scale.item()}
         if type(self.objective) is InfoNCE:  # a kind of it is another loss
-            terms |= {"bound": mutual_information_bound(value, pairs), "chance": math.log(pairs)}
+            terms["chance"] = math.log(pairs - self.objective.decoupled)
+            if not self.objective.decoupled:
+                terms["bound"] = mutual_information_bound(value, pairs)
         detached = {"image": features.image_BD.detach(), "text": features.text_BD.detach()}
         return StepResult(loss=loss, terms=terms, count=len(batch), features=detached)
 
