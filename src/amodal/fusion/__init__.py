@@ -21,7 +21,7 @@ from amodal.fusion.fuse import (
 )
 from amodal.fusion.joins import Concatenation, GatedSum, LowRankBilinear, Product
 from amodal.fusion.layers import Pair, masked_mean
-from amodal.fusion.places import LearntPlaces, SinePlaces, centres
+from amodal.fusion.places import LearntPlaces, SinePlaces, centres, order_sines
 
 __all__ = [
     "FUSIONS",
@@ -49,4 +49,5 @@ __all__ = [
     "early_fusion",
     "late_fusion",
     "masked_mean",
+    "order_sines",
 ]

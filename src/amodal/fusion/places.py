@@ -45,6 +45,13 @@ class LearntPlaces(nn.Module):
         return _added(x_BPD, mask_BP, _both(self.rows, self.columns), self.grid)
 
 
+def order_sines(length: int, width: int) -> Tensor:
+    """Where each of so many words stands in its text, as sines and cosines (Vaswani et al. 2017). -> (length, width)"""
+    lengths = 4 * torch.logspace(0, 1, width // 2, base=16.0)  # words apart: from neighbours to a sentence
+    angle = 2 * torch.pi * torch.arange(length)[:, None] / lengths
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
 def centres(grid: tuple[int, int]) -> Tensor:
     """The middle of each place as a share of the picture's width and height: x, y. -> (R C, 2)"""
     y, x = ((torch.arange(count) + 0.5) / count for count in grid)
