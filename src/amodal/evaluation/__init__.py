@@ -1,7 +1,8 @@
 """Judges of features and scores, given arrays: retrieval both ways, zero-shot classification with prompt templates,
-matching against false captions, answers to questions."""
+matching against false captions, answers to questions, and where phrases are found."""
 
 from amodal.evaluation.answers import answers, question_only
+from amodal.evaluation.grounding import Located, enlarged, grounding
 from amodal.evaluation.matching import matching
 from amodal.evaluation.retrieval import retrieval
 from amodal.evaluation.templates import TEMPLATES, templates_for
@@ -9,9 +10,12 @@ from amodal.evaluation.zero_shot import ZeroShotResult, class_embeddings, zero_s
 
 __all__ = [
     "TEMPLATES",
+    "Located",
     "ZeroShotResult",
     "answers",
     "class_embeddings",
+    "enlarged",
+    "grounding",
     "matching",
     "question_only",
     "retrieval",

@@ -1,10 +1,12 @@
 """Scenes of a split with what is said of them, as lines for a model: trials of captions, or questions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from amodal.data.scenes import Scene, Scenes, answer_list, pointed_answer, trial
 from amodal.data.scenes.scene import Caption, Question
 from amodal.data.tokenizers import Tokenizer
 from amodal.features import Line, Places, SceneLines, places_of, scene_maps, word_states
+from amodal.metrics import Box
 from amodal.recipes.scene_schema import SceneRecipe
 from amodal.towers import HuggingFaceTextTower, StageTower
 
@@ -29,6 +32,15 @@ class Towers:
     tokenizer: Tokenizer
     folder: Path
     device: torch.device
+
+
+class Pointing(NamedTuple):
+    """A phrase of a line: its words, the pixels (H, W) that it means, and the boxes of its things."""
+
+    line: int
+    words: tuple[int, ...]
+    mask_HW: np.ndarray
+    boxes: list[Box]
 
 
 @dataclass(frozen=True)
@@ -73,20 +85,42 @@ class SceneSource:
             groups=groups,
         )
 
+    def pointings(self, split: str, lines: SceneLines) -> Iterator[Pointing]:
+        """Each phrase of what is true or asked of the scenes of a split, whose things are there; lines: theirs."""
+        number = 0
+        for scene in self.scenes(split).stream():
+            for group in self._groups(scene):
+                for _, each, fits in group:
+                    if fits:
+                        yield from self._phrases(scene, number, each)
+                    number += 1
+        if number != len(lines.lines):
+            raise ValueError(f"{split} has {number} lines and not {len(lines.lines)}; they are of another recipe")
+
+    def _phrases(self, scene: Scene, line: int, said: Caption | Question) -> Iterator[Pointing]:
+        (spans,) = self.towers.tokenizer.spans([said.text])
+        for phrase in said.phrases:
+            words = [token for token, (start, end) in enumerate(spans) if phrase.start <= start < end <= phrase.end]
+            if phrase.things and words:
+                boxes = [scene.things[thing].box for thing in phrase.things]
+                yield Pointing(line, tuple(words), np.isin(scene.owner, np.add(phrase.things, 1)), boxes)
+
     def questions(self, lines: SceneLines) -> tuple[Tensor, Tensor]:
         """What the text tower says of each question, the mean word, (Q, F), and its answer (Q,)."""
         pooled = [lines.words.tokens([line.text]).pooled for line in lines.lines]
         return torch.cat(pooled), torch.tensor([line.answer for line in lines.lines])
 
     def _said(self, scenes: Scenes, side: int) -> tuple[list[tuple[int, "_Group"]], Sequence[Places]]:
-        groups = _captions if self.recipe.task.name == "matching" else _questions
         said, places = [], []
         with progress(f"Drawing {scenes.split}", len(scenes), "scenes") as bar:
             for scene in scenes.stream():
                 places.append(places_of(scene, side))
-                said += [(scene.number, group) for group in groups(scene)]
+                said += [(scene.number, group) for group in self._groups(scene)]
                 bar.update(1)
         return said, places
+
+    def _groups(self, scene: Scene) -> "list[_Group]":
+        return (_captions if self.recipe.task.name == "matching" else _questions)(scene)
 
 
 _Group = list[tuple[str, Caption | Question, bool]]

@@ -1,8 +1,9 @@
 """A recipe that learns from scenes, done from top to bottom: look, train, choose, judge, report."""
 
+import math
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 from amodal.core.errors import RunError, UsageError
 from amodal.core.ranks import ALONE, Ranks
 from amodal.data.bundled import ATTRIBUTION
-from amodal.evaluation import answers, matching, question_only
+from amodal.evaluation import Located, answers, grounding, matching, question_only
 from amodal.features import FeatureCache, SceneBatches, SceneLines
 from amodal.metrics import Figure
+from amodal.models import Reader
 from amodal.recipes.scene_build import build_fused, build_scene_task, scene_source
-from amodal.recipes.scene_data import CHOSEN_BY, JUDGED_BY, SceneSource
+from amodal.recipes.scene_data import CHOSEN_BY, JUDGED_BY, Pointing, SceneSource
 from amodal.recipes.scene_schema import SceneRecipe
 from amodal.recipes.settings import settings
 from amodal.runs import (
@@ -103,8 +105,29 @@ def judge_splits(source: SceneSource, model: nn.Module, guess: "_Guess", splits:
     figures = {}
     for split in splits:
         lines = source.lines(split)
-        figures |= {f"{split}/{name}": figure for name, figure in judge_lines(model, lines, guess(lines)).items()}
+        found = judge_lines(model, lines, guess(lines))
+        if isinstance(model, Reader):
+            found |= grounding(located(model, lines, source.pointings(split, lines)))
+        figures |= {f"{split}/{name}": figure for name, figure in found.items()}
     return figures
+
+
+@torch.inference_mode()
+def located(model: Reader, lines: SceneLines, pointings: Iterable[Pointing]) -> list[Located]:
+    """Where the model finds phrases: the mean log-odds of their words, each as far as it means things."""
+    device, found, asked = next(model.parameters()).device, [], list(pointings)
+    model.eval()
+    for start in range(0, len(asked), ROWS_JUDGED):
+        part = asked[start : start + ROWS_JUDGED]
+        numbers = list(dict.fromkeys(each.line for each in part))
+        features = model(lines.batch(numbers).to(device))
+        for each in part:
+            row, words = numbers.index(each.line), list(each.words)
+            weight_L = features.means_BL[row, words].sigmoid()
+            map_P = weight_L @ features.there_BLP[row, words] / weight_L.sum()
+            map_GG = map_P[: math.prod(model.grid)].unflatten(0, model.grid).cpu().numpy()
+            found.append(Located(map_GG, each.mask_HW, each.boxes, lines.lines[each.line].scene))
+    return found
 
 
 @torch.inference_mode()
