@@ -18,11 +18,13 @@ from amodal.models.fused import Heads, both
 
 class Found(NamedTuple):
     """Where words are in a picture. look_BLP: logits of which place a word looks at; there_BLP: log-odds that what it
-    means is seen there; amount_BLP: how many of the things that it means have their centre there."""
+    means is seen there; amount_BLP: how many of the things that it means have their centre there; means_BL: log-odds
+    that a word means things at all ("cat" and "red" do, "of" does not)."""
 
     look_BLP: Tensor
     there_BLP: Tensor
     amount_BLP: Tensor
+    means_BL: Tensor
 
 
 class ReadFeatures(NamedTuple):
@@ -34,6 +36,7 @@ class ReadFeatures(NamedTuple):
     look_BLP: Tensor
     there_BLP: Tensor
     amount_BLP: Tensor
+    means_BL: Tensor
 
 
 class WordFinder(nn.Module):
@@ -48,6 +51,7 @@ class WordFinder(nn.Module):
         self.image = nn.Sequential(nn.Linear(image_width, width), nn.GELU())
         self.key = nn.Linear(width, width)
         self.query = nn.Sequential(nn.Linear(text_width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.means = nn.Linear(text_width, 1)
         self.centre = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
         self.scale, self.shift = nn.Parameter(torch.tensor(math.log(16.0))), nn.Parameter(torch.tensor(-3.0))
 
@@ -58,11 +62,15 @@ class WordFinder(nn.Module):
         look_BLP = query_BLD @ key_BPD.transpose(1, 2) * self.scale.exp()
         there_BLP = look_BLP + self.shift
         centre_BP = F.softplus(self.centre(what_BPD)[..., 0] - 1) * image_mask_BP
-        return what_BPD, Found(look_BLP, there_BLP, there_BLP.sigmoid() * centre_BP[:, None])
+        amount_BLP = there_BLP.sigmoid() * centre_BP[:, None]
+        return what_BPD, Found(look_BLP, there_BLP, amount_BLP, self.means(text_BLD)[..., 0])
 
 
 class Reading(nn.Module):
-    """What a word learns from where it was found: what stands there, where, how far spread, how large, how many."""
+    """What a word learns from where it was found: what stands there, where, how far spread, how large, how many.
+
+    A word that means nothing looks nowhere in particular: what it reads is weighed down, or it drowns the rest.
+    """
 
     places: Tensor
     bins: Tensor
@@ -72,6 +80,7 @@ class Reading(nn.Module):
         self.register_buffer("places", centres(grid), persistent=False)
         self.register_buffer("bins", torch.arange(bins) / 2.0, persistent=False)
         self.value, self.norm = nn.Linear(width, width), nn.LayerNorm(width)
+        nn.init.constant_(self.norm.weight, 0.2)  # or the facts drown in it, and relations are not learnt
         self.facts = nn.Linear(4 + 2 * bins + 1, width)
 
     def forward(self, what_BPD: Tensor, mask_BP: Tensor, found: Found) -> Tensor:
@@ -83,8 +92,9 @@ class Reading(nn.Module):
         there_BLP = found.there_BLP.sigmoid() * mask_BP[:, None]
         size_BL1 = there_BLP.sum(dim=-1, keepdim=True).clamp(min=0.05).log() + 2
         number_BL1 = found.amount_BLP.sum(dim=-1, keepdim=True)
-        facts = [2 * where_BL2 - 1, spread_BL2, self._binned(number_BL1), self._binned(size_BL1), number_BL1]
-        return self.facts(torch.cat(facts, dim=-1)) + self.norm(look_BLP @ self.value(what_BPD))
+        facts = [4 * where_BL2 - 2, spread_BL2, self._binned(number_BL1), self._binned(size_BL1), number_BL1]
+        read_BLD = self.facts(torch.cat(facts, dim=-1)) + self.norm(look_BLP @ self.value(what_BPD))
+        return found.means_BL.sigmoid()[..., None] * read_BLD
 
     def _binned(self, x_BL1: Tensor) -> Tensor:
         """A number as how near it is to each bin: so a layer can tell two from three. -> (B, L, N)"""
@@ -118,7 +128,7 @@ class Reader(nn.Module):
         words = self.dropout(self.text_norm(text.sequence))
         what, found = self.finder(self.dropout(self.image_norm(image.sequence)), image.mask, words)
         order = order_sines(words.shape[1], self.norm.normalized_shape[0]).to(words)
-        x = self.words(words) + order + self.reading(what, image.mask, found)
+        x = self.words(words) + 0.3 * order + self.reading(what, image.mask, found)
         for layer in self.layers:
             x = layer(x, text.mask)
         return ReadFeatures(*self.heads(masked_mean(self.norm(x), text.mask)), *found)

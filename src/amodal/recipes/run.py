@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from amodal.core.errors import RunError
+from amodal.core.errors import RunError, UsageError
 from amodal.core.ranks import ALONE, Ranks
 from amodal.data.batches import PairBatches
 from amodal.data.bundled import ATTRIBUTION
@@ -68,13 +68,19 @@ def run_recipe(
     ranks: the processes that run it together, each calling this; rank 0 writes. Raises AmodalError.
     """
     if isinstance(recipe, SceneRecipe):
-        folder = _begun(recipe, out, ranks)
-        return run_scenes(recipe, folder, device=device, cache=cache, say=say, ranks=ranks)
+        _alone(ranks)
+        return run_scenes(recipe, _begun(recipe, out, ranks), device=device, cache=cache, say=say)
     places = {name: absolute_source(path) for name in ("source", "judged") if (path := getattr(recipe.data, name))}
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=places)})
     data = _read(recipe, cache, ranks)  # before the folder: a mistyped path leaves nothing behind
     folder = _begun(recipe, out, ranks)
     return _run(recipe, folder, data, device=device, cache=cache, say=say, ranks=ranks)
+
+
+def _alone(ranks: Ranks) -> None:
+    """Raises UsageError for several processes."""
+    if ranks.count > 1:
+        raise UsageError("a recipe that learns from scenes runs in one process; start it without torchrun")
 
 
 def _begun(recipe: Recipe | SceneRecipe, out: Path, ranks: Ranks) -> RunFolder:
@@ -107,7 +113,8 @@ def resume(
         raise RunError(f"{path} stopped before it began; give the command that began it once more")
     recipe = read_recipe(str(folder.recipe))
     if isinstance(recipe, SceneRecipe):
-        return run_scenes(recipe, folder, device=device, cache=cache, say=say, ranks=ranks)
+        _alone(ranks)
+        return run_scenes(recipe, folder, device=device, cache=cache, say=say)
     return _run(recipe, folder, _read(recipe, cache, ranks), device=device, cache=cache, say=say, ranks=ranks)
 
 

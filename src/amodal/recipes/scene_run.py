@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from amodal.core.errors import RunError, UsageError
-from amodal.core.ranks import ALONE, Ranks
 from amodal.data.bundled import ATTRIBUTION
 from amodal.evaluation import Located, answers, grounding, matching, question_only
 from amodal.features import FeatureCache, SceneBatches, SceneLines
@@ -57,11 +56,8 @@ def run_scenes(
     device: torch.device,
     cache: FeatureCache,
     say: Callable[[str], None],
-    ranks: Ranks = ALONE,
 ) -> Finished:
-    """Runs a recipe in its folder, or goes on there. Raises UsageError for several processes, AmodalError."""
-    if ranks.count > 1:
-        raise UsageError("a recipe that learns from scenes runs in one process; start it without torchrun")
+    """Runs a recipe in its folder, or goes on there. Raises AmodalError."""
     timings, started = {}, time.monotonic()
     folder.sweep()
     torch.manual_seed(recipe.training.seed)

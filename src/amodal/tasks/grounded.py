@@ -53,6 +53,19 @@ class Grounded(nn.Module):
 
 
 def _where(features: ReadFeatures, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-    found, truth = (features.look_BLP, features.there_BLP, features.amount_BLP), batch.truth
-    losses = finding_losses(*found, truth["covers"], truth["centres"], truth["linked"])
-    return losses.look + losses.there + losses.amount, {name: loss.item() for name, loss in losses._asdict().items()}
+    mask = batch.text.mask if batch.text is not None else batch.ids_mask
+    if mask is None:
+        raise ValueError("a batch whose words are to be found has neither text nor ids_mask")
+    losses = finding_losses(
+        features.look_BLP,
+        features.there_BLP,
+        features.amount_BLP,
+        features.means_BL,
+        covers_BLP=batch.truth["covers"],
+        centres_BLP=batch.truth["centres"],
+        linked_BL=batch.truth["linked"],
+        mask_BL=mask,
+    )
+    return losses.look + losses.there + losses.amount + losses.means, {
+        name: loss.item() for name, loss in losses._asdict().items()
+    }
