@@ -11,8 +11,10 @@ import torch
 
 from amodal.core.errors import RecipeError, RunError, UsageError
 from amodal.core.ranks import Ranks
+from amodal.evaluation import Located, grounding
 from amodal.features import FeatureCache
 from amodal.recipes import Finished, evaluate_run, load_recipe, read_recipe, recipe_names, run_recipe
+from amodal.recipes.scene_build import scene_source
 from amodal.recipes.scene_data import JUDGED_BY
 from amodal.recipes.scene_schema import SceneRecipe
 from amodal.runs import History, read_card
@@ -92,3 +94,29 @@ def test_what_does_not_fit_is_told(tmp_path: Path, cli: Callable[..., Any]) -> N
     done.folder.weights.unlink()
     with pytest.raises(RunError, match="has no weights yet"):
         evaluate_run(done.folder.path, device=CPU, cache=FeatureCache(), say=lambda line: None)
+
+
+def test_a_reader_is_judged_by_where_it_finds_phrases_and_other_fusions_are_not(tmp_path: Path) -> None:
+    figures = made("matching", tmp_path / "reader").figures
+    for split in JUDGED_BY:
+        pointing, ceiling = (figures[f"{split}/grounding/{name}"] for name in ("pointing", "iou_ceiling"))
+        assert pointing.chance is not None
+        assert 0.02 < pointing.chance < 0.6
+        assert ceiling.value > figures[f"{split}/grounding/iou"].value
+    assert not any("grounding" in name for name in made("matching", tmp_path / "early", "model.fusion=early").figures)
+
+
+def test_the_true_maps_find_every_phrase() -> None:
+    """The covered shares in place of what a reader says: phrases, words and pixels are those of one another."""
+    recipe = read_recipe("matching", [*SMALLEST, "model.image.image_size=256"])
+    assert isinstance(recipe, SceneRecipe)
+    source = scene_source(recipe, FeatureCache(), CPU)
+    lines, maps = source.lines("seen"), []
+    for each in source.pointings("seen", lines):
+        truth = lines.batch([each.line]).truth
+        words = [word for word in each.words if truth["linked"][0, word]]
+        cover_GG = truth["covers"][0, words].mean(dim=0).unflatten(0, source.towers.image.grid)
+        maps.append(Located((cover_GG - 0.5).numpy(), each.mask_HW, each.boxes, each.line))
+    found = grounding(maps)
+    assert found["grounding/pointing"].value > 0.9
+    assert found["grounding/iou"].value > 0.8 * found["grounding/iou_ceiling"].value
