@@ -6,7 +6,7 @@ import pytest
 
 import amodal.recipes.catalogue as module
 from amodal.core.errors import RecipeError
-from amodal.recipes import load_recipe, recipe_names, recipe_path, write_recipe
+from amodal.recipes import load_recipe, read_recipe, recipe_names, recipe_path, write_recipe
 
 SHIPPED = sorted(Path(module.__file__).parent.glob("*.yaml"))
 LEAST = """
@@ -33,14 +33,14 @@ def test_shipped_recipes_are_found() -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_recipe_parses_and_can_be_written(path: Path, tmp_path: Path) -> None:
-    recipe = load_recipe(path.stem)
+    recipe = read_recipe(path.stem)
     assert recipe.name == path.stem
     assert recipe.about
     assert recipe.needs
     assert recipe.cost
     write_recipe(recipe, tmp_path / "r.yaml")
-    assert load_recipe(str(tmp_path / "r.yaml")) == recipe
-    assert load_recipe(path.stem, ["training.epochs=1"]).training.epochs == 1
+    assert read_recipe(str(tmp_path / "r.yaml")) == recipe
+    assert read_recipe(path.stem, ["training.epochs=1"]).training.epochs == 1
 
 
 def test_a_deliberately_bad_recipe_fails(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ def recipes(
     """
     if context.invoked_subcommand is not None:
         return
-    from amodal.recipes import load_recipe, recipe_names
+    from amodal.recipes import read_recipe, recipe_names
 
-    known = [load_recipe(name) for name in recipe_names()]
+    known = [read_recipe(name) for name in recipe_names()]
     if as_json:
         fields = ("name", "about", "needs", "cost")
         print_json({"recipes": [{field: getattr(recipe, field) for field in fields} for recipe in known]})

@@ -28,7 +28,7 @@ def train(
     from amodal.core.errors import Interrupted, UsageError
     from amodal.core.ranks import joined
     from amodal.features import FeatureCache
-    from amodal.recipes import load_recipe, run_recipe
+    from amodal.recipes import read_recipe, run_recipe
     from amodal.recipes import resume as resume_run
     from amodal.runs import RunFolder, default_run_path
     from amodal.training import LostRank, Stopped
@@ -41,7 +41,7 @@ def train(
             if resume is not None:
                 done = resume_run(resume, device=where, cache=cache, say=say, ranks=ranks)
             else:
-                loaded = load_recipe(recipe, [*settings, *([f"data.source={data}"] if data else [])])
+                loaded = read_recipe(recipe, [*settings, *([f"data.source={data}"] if data else [])])
                 path = out or default_run_path(loaded.name)
                 done = run_recipe(loaded, path, device=where, cache=cache, say=say, ranks=ranks)
             if ranks.rank:

@@ -29,7 +29,8 @@ class Batch:
 
     pixels: (B, C, H, W) float; ids: (B, L) int64 with ids_mask (B, L) True = real;
     image, text: cached `Tokens` in place of pixels or ids; pair_id: (B,) int64, rows with the same id are positives
-    of each other; key: where each row came from, for messages; present: modality -> (B,) bool.
+    of each other; key: where each row came from, for messages; present: modality -> (B,) bool; truth: what is known of
+    the rows beside that, by name; its task says which names and shapes (B, ...) it needs.
     """
 
     pair_id: Tensor
@@ -40,6 +41,7 @@ class Batch:
     image: Tokens | None = None
     text: Tokens | None = None
     present: dict[str, Tensor] = field(default_factory=dict)
+    truth: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.key)
@@ -52,7 +54,9 @@ class Batch:
 
         names = ("pair_id", "key", "pixels", "ids", "ids_mask", "image", "text")
         kept = {name: cut(value) for name in names if (value := getattr(self, name)) is not None}
-        return replace(self, present={name: mask[which] for name, mask in self.present.items()}, **kept)
+        for name in ("present", "truth"):
+            kept[name] = {key: value[which] for key, value in getattr(self, name).items()}
+        return replace(self, **kept)
 
     def parts(self, size: int) -> Iterator["Batch"]:
         """The batch in parts of at most `size` rows, in order."""
@@ -70,7 +74,9 @@ class Batch:
             return value
 
         moved = {name: move(getattr(self, name)) for name in ("pair_id", "pixels", "ids", "ids_mask", "image", "text")}
-        return replace(self, present={name: t.to(device) for name, t in self.present.items()}, **moved)
+        for name in ("present", "truth"):
+            moved[name] = {key: value.to(device) for key, value in getattr(self, name).items()}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,10 @@ class Tokenizer:
         """Tokens of each text before any is cut off."""
         return [len(encoding.ids) for encoding in self._plain.encode_batch([_sound(text) for text in texts])]
 
+    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """For each token that `__call__` gives which characters of the text it stands for, (0, 0) for a special one."""
+        return [encoding.offsets for encoding in self._inner.encode_batch([_sound(text) for text in texts])]
+
     @property
     def vocabulary(self) -> int:
         """How many ids there are."""

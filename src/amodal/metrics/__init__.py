@@ -1,6 +1,20 @@
 """Numbers from arrays. Nothing here knows a model."""
 
 from amodal.metrics.bootstrap import Figure, bootstrap_crossed, bootstrap_mean, crossed_mean
+from amodal.metrics.grounding import Box, box_around_peak, box_iou, grid_ceiling, mask_iou, pointed
 from amodal.metrics.ranks import best_matches, first_match_ranks
 
-__all__ = ["Figure", "best_matches", "bootstrap_crossed", "bootstrap_mean", "crossed_mean", "first_match_ranks"]
+__all__ = [
+    "Box",
+    "Figure",
+    "best_matches",
+    "bootstrap_crossed",
+    "bootstrap_mean",
+    "box_around_peak",
+    "box_iou",
+    "crossed_mean",
+    "first_match_ranks",
+    "grid_ceiling",
+    "mask_iou",
+    "pointed",
+]

@@ -1,7 +1,7 @@
 """Whole runs said in one YAML file: the schema, the building of parts from names, the loader of runs, run(recipe)."""
 
 from amodal.recipes.again import evaluate_run
-from amodal.recipes.catalogue import load_recipe, recipe_names, recipe_path, write_recipe
+from amodal.recipes.catalogue import load_recipe, read_recipe, recipe_names, recipe_path, write_recipe
 from amodal.recipes.judge import Verdict, judge
 from amodal.recipes.load import Loaded, load_run
 from amodal.recipes.pairs import judged_pairs
@@ -19,6 +19,7 @@ __all__ = [
     "load_recipe",
     "load_run",
     "parse_recipe",
+    "read_recipe",
     "recipe_names",
     "recipe_path",
     "resume",

@@ -5,16 +5,21 @@ from pathlib import Path
 
 import torch
 
+from amodal.core.errors import UsageError
 from amodal.data.rows import Table
 from amodal.data.sources import open_table
 from amodal.evaluation import templates_for
 from amodal.features import FeatureCache
 from amodal.metrics import Figure
+from amodal.recipes.catalogue import read_recipe
 from amodal.recipes.judge import judge
 from amodal.recipes.load import load_run
 from amodal.recipes.pairs import judged_pairs
+from amodal.recipes.scene_run import evaluate_scenes
+from amodal.recipes.scene_schema import SceneRecipe
 from amodal.recipes.schema import Recipe
 from amodal.recipes.streamed import judged_tables
+from amodal.runs import RunFolder
 
 
 def evaluate_run(
@@ -33,6 +38,12 @@ def evaluate_run(
     split: one of the source's, by default test where there is one, else all rows; templates and candidates: in place
     of the recipe's. Inputs that cannot be used are told by `say`.
     """
+    folder = RunFolder.open(run)
+    written = read_recipe(str(folder.recipe))
+    if isinstance(written, SceneRecipe):
+        if data or templates or candidates is not None:
+            raise UsageError(f"{run} learnt from scenes and is judged on their splits; give --split alone")
+        return evaluate_scenes(written, folder, split=split, device=device, cache=cache)
     loaded = load_run(run, device=device, cache=cache)
     recipe = loaded.recipe
     table = _rows(recipe, data, split)

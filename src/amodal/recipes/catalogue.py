@@ -9,9 +9,12 @@ import yaml
 
 from amodal.core.errors import RecipeError
 from amodal.core.files import atomic_write
-from amodal.recipes.schema import Recipe, parse_recipe
+from amodal.recipes.scene_schema import SceneRecipe
+from amodal.recipes.schema import Recipe, parse_recipe, validated
 
 FOLDER = Path(__file__).parent
+SCENES = "scenes"
+"""The source of recipes that learn from scenes."""
 
 
 def recipe_names() -> list[str]:
@@ -34,6 +37,14 @@ def recipe_path(name: str) -> Path:
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe for pairs; see `read_recipe`. Raises RecipeError, also for one that learns from scenes."""
+    recipe = read_recipe(name, overrides)
+    if isinstance(recipe, SceneRecipe):
+        raise RecipeError(f"{name} learns from scenes and gives no vectors of pairs; take a recipe for pairs here")
+    return recipe
+
+
+def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe | SceneRecipe:
     """A recipe with its base (`extends`, one level) and overrides of the form "training.epochs=3" laid over it.
 
     Values are YAML: 3, 1e-3, true, [0, 1], text. Raises RecipeError.
@@ -49,10 +60,13 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         values = _merge(inherited, values)
     for override in overrides:
         values = _merge(values, read_override(override))
-    return parse_recipe(values, str(path) if path.parent != FOLDER else f"recipe {name}")
+    place = str(path) if path.parent != FOLDER else f"recipe {name}"
+    if isinstance(values.get("data"), dict) and values["data"].get("source") == SCENES:
+        return validated(SceneRecipe, values, place)
+    return parse_recipe(values, place)
 
 
-def write_recipe(recipe: Recipe, path: Path) -> None:
+def write_recipe(recipe: Recipe | SceneRecipe, path: Path) -> None:
     """The whole recipe with every default filled in, as YAML, atomically."""
     atomic_write(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from amodal.core.errors import RunError
+from amodal.core.errors import RunError, UsageError
 from amodal.core.ranks import ALONE, Ranks
 from amodal.data.batches import PairBatches
 from amodal.data.bundled import ATTRIBUTION
@@ -25,10 +25,13 @@ from amodal.evaluation import retrieval
 from amodal.features import Encoder, FeatureCache
 from amodal.metrics import Figure
 from amodal.recipes.build import Built, build_model, build_task, describe_towers
-from amodal.recipes.catalogue import load_recipe, write_recipe
+from amodal.recipes.catalogue import read_recipe, write_recipe
 from amodal.recipes.judge import judge
 from amodal.recipes.pairs import Judged, judged_pairs, limited, solve_regression, streamed_batches, training_batches
-from amodal.recipes.schema import Recipe, TrainingConfig
+from amodal.recipes.scene_run import Finished, run_scenes
+from amodal.recipes.scene_schema import SceneRecipe
+from amodal.recipes.schema import Recipe
+from amodal.recipes.settings import settings
 from amodal.recipes.streamed import caption_rows, streamed_data
 from amodal.runs import (
     Examples,
@@ -43,24 +46,15 @@ from amodal.runs import (
 )
 from amodal.runs.folder import write_json
 from amodal.towers import fingerprint
-from amodal.training import Hooks, Progressed, Settings, cut_captions, load_weights, save_weights, sharded, train
+from amodal.training import Hooks, Progressed, cut_captions, load_weights, save_weights, sharded, train
 
 WATCHED = ("image_to_text/R@1", "image_to_text/R@5", "text_to_image/R@1", "text_to_image/R@5")
 MOST_MEASURED = 200_000
 MOST_DRAWN = 10_000  # of streamed pairs
 
 
-@dataclass(frozen=True)
-class Finished:
-    """What a run gave: its folder, its figures on the test split, how long each part took in seconds."""
-
-    folder: RunFolder
-    figures: dict[str, Figure]
-    timings: dict[str, float]
-
-
 def run_recipe(
-    recipe: Recipe,
+    recipe: Recipe | SceneRecipe,
     out: Path,
     *,
     device: torch.device,
@@ -73,19 +67,34 @@ def run_recipe(
     The run keeps the absolute path of its data. say: called with one line for each thing a person wants to know;
     ranks: the processes that run it together, each calling this; rank 0 writes. Raises AmodalError.
     """
+    if isinstance(recipe, SceneRecipe):
+        _alone(ranks)
+        return run_scenes(recipe, _begun(recipe, out, ranks), device=device, cache=cache, say=say)
     places = {name: absolute_source(path) for name in ("source", "judged") if (path := getattr(recipe.data, name))}
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=places)})
     data = _read(recipe, cache, ranks)  # before the folder: a mistyped path leaves nothing behind
+    folder = _begun(recipe, out, ranks)
+    return _run(recipe, folder, data, device=device, cache=cache, say=say, ranks=ranks)
+
+
+def _alone(ranks: Ranks) -> None:
+    """Raises UsageError for several processes."""
+    if ranks.count > 1:
+        raise UsageError("a recipe that learns from scenes runs in one process; start it without torchrun")
+
+
+def _begun(recipe: Recipe | SceneRecipe, out: Path, ranks: Ranks) -> RunFolder:
+    """The folder of a run, new or stopped. Raises RunError when it holds something else."""
     with ranks.first_goes_first():
         folder = RunFolder(out) if ranks.rank else RunFolder.create(out, overwrite=RunFolder(out).is_unbegun)
-        if folder.recipe.exists() and load_recipe(str(folder.recipe)) != recipe:
+        if folder.recipe.exists() and read_recipe(str(folder.recipe)) != recipe:
             raise RunError(
                 f"{out} holds a stopped run of another recipe; go on with it: amodal train --resume {out}, "
                 "or give another folder (--out)"
             )
         if ranks.rank == 0:
             write_recipe(recipe, folder.recipe)
-    return _run(recipe, folder, data, device=device, cache=cache, say=say, ranks=ranks)
+    return folder
 
 
 def resume(
@@ -102,7 +111,10 @@ def resume(
         raise RunError(f"{path} has finished; there is nothing to resume. To judge it again: amodal evaluate {path}")
     if not folder.recipe.exists():
         raise RunError(f"{path} stopped before it began; give the command that began it once more")
-    recipe = load_recipe(str(folder.recipe))
+    recipe = read_recipe(str(folder.recipe))
+    if isinstance(recipe, SceneRecipe):
+        _alone(ranks)
+        return run_scenes(recipe, folder, device=device, cache=cache, say=say)
     return _run(recipe, folder, _read(recipe, cache, ranks), device=device, cache=cache, say=say, ranks=ranks)
 
 
@@ -177,12 +189,6 @@ def _run(
     load_weights(folder.weights, learned)
     figures = finish(recipe, folder, encoder, data, timings, at)
     return Finished(folder, figures, timings)
-
-
-def settings(training: TrainingConfig, *, workers: int = 0) -> Settings:
-    """What the loop needs of a recipe's training part; workers: where it does not say."""
-    taken = training.model_dump(exclude={"batch_size", "augment", "precision", "shard", "bucket"})
-    return Settings(**{**taken, "workers": workers if training.workers is None else training.workers})
 
 
 def _spare_cores(ranks: Ranks) -> int:

@@ -11,11 +11,13 @@ from amodal.objectives.triplet import Negatives
 from amodal.training.memory import Way
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a recipe: frozen, unknown keys refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DataConfig(_Part):
+class DataConfig(Part):
     """Where the pairs come from. split: shares, used only when the source says no split of its own.
 
     stream: read the training pairs from webdataset shards while training goes on, `mixed` shards at a time, for data
@@ -32,7 +34,7 @@ class DataConfig(_Part):
     judged: str = ""
 
 
-class AugmentConfig(_Part):
+class AugmentConfig(Part):
     """Random views of a pair for towers that are trained; see `amodal.data.transforms.random_view`.
 
     words: the largest share of a caption's words that is left out; see `amodal.data.batches.fewer_words`.
@@ -45,7 +47,7 @@ class AugmentConfig(_Part):
     words: float = Field(default=0.0, ge=0, le=1)
 
 
-class ImageTowerConfig(_Part):
+class ImageTowerConfig(Part):
     """packaged: EfficientNet-Lite by name (lite0, lite2); timm: any timm network.
 
     conse: add the ConSE vector of the classifier; views: cached views of a frozen tower (0 plain, 1 mirrored, further
@@ -66,7 +68,7 @@ class ImageTowerConfig(_Part):
     options: dict[str, Any] = {}
 
 
-class TextTowerConfig(_Part):
+class TextTowerConfig(Part):
     """packaged: MiniLM; huggingface: an encoder by name or folder; transformer: our own, with a BPE of the captions.
 
     shared_by: our own Transformer reads whole words in place of a BPE, those that so many pairs use (0: a BPE).
@@ -91,7 +93,7 @@ class TextTowerConfig(_Part):
     options: dict[str, Any] = {}
 
 
-class HeadConfig(_Part):
+class HeadConfig(Part):
     """From a tower's pooled vector to the joint space. hidden 0: one linear map. noise: of the standardised input.
 
     root: take the square root of the inputs first, for frozen towers.
@@ -103,7 +105,7 @@ class HeadConfig(_Part):
     root: bool = False
 
 
-class ModelConfig(_Part):
+class ModelConfig(Part):
     """A dual encoder. width: of the joint space that is trained.
 
     anchors: for two frozen towers, set a kernel regression on so many known pictures beside the trained heads; 0: none.
@@ -117,7 +119,7 @@ class ModelConfig(_Part):
     text_head: HeadConfig = HeadConfig()
 
 
-class TaskConfig(_Part):
+class TaskConfig(Part):
     """class_pairs: the classifier's class weights with their names and definitions join the training pairs.
 
     objective: see `amodal.objectives`; initial_scale: logarithm of the inverse temperature at the start, by default the
@@ -139,7 +141,7 @@ class TaskConfig(_Part):
     momentum: float = Field(default=0.995, ge=0, lt=1)
 
 
-class TrainingConfig(_Part):
+class TrainingConfig(Part):
     """See `amodal.training.Settings`. workers: processes that prepare pictures; 0 prepares them in the training one;
     none: beside a GPU one a spare core, at most 8, and on a CPU, where the training needs every core, 0.
 
@@ -172,7 +174,7 @@ class TrainingConfig(_Part):
     augment: AugmentConfig = AugmentConfig()
 
 
-class EvaluationConfig(_Part):
+class EvaluationConfig(Part):
     """captions: which captions are judged; candidates: of how many a retrieval chooses (0: of all), over `draws`."""
 
     captions: Literal["all", "first"] = "all"
@@ -181,7 +183,7 @@ class EvaluationConfig(_Part):
     templates: str = "plain"
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """A whole run. name, about, needs and cost are for people; everything else decides the result."""
 
     name: str

@@ -1,6 +1,8 @@
 """One file an objective-bearing job: names the batch fields it needs and joins a model with its objectives."""
 
+from amodal.tasks.answering import Answering
 from amodal.tasks.contrastive import Contrastive
+from amodal.tasks.matching import Matching
 from amodal.tasks.queued import Queued
 
-__all__ = ["Contrastive", "Queued"]
+__all__ = ["Answering", "Contrastive", "Matching", "Queued"]

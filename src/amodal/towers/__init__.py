@@ -10,6 +10,7 @@ from amodal.towers.fingerprint import fingerprint
 from amodal.towers.huggingface import HuggingFaceTextTower
 from amodal.towers.image import ImagePreprocessing, TimmTower, timm_network, timm_source
 from amodal.towers.packaged import PACKAGED_IMAGE, packaged_image_network, packaged_text_folder
+from amodal.towers.stages import StageTower
 from amodal.towers.text import TextTransformer
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "ConSETower",
     "HuggingFaceTextTower",
     "ImagePreprocessing",
+    "StageTower",
     "TextTransformer",
     "TimmTower",
     "class_stand_ins",

@@ -6,6 +6,15 @@ and a model's failings show one at a time. Nothing is random but by (seed, split
 
 from amodal.data.scenes.concepts import HELD_OUT_SHARE, Pool, load_pool
 from amodal.data.scenes.export import run_lengths, scene_record, write_scenes
+from amodal.data.scenes.lessons import (
+    Trial,
+    answer_list,
+    pointed_answer,
+    scene_centres,
+    scene_covers,
+    trials,
+    word_links,
+)
 from amodal.data.scenes.questions import CHANCE, QUESTION_KINDS
 from amodal.data.scenes.scene import Caption, Falsehood, Link, Question, Scene
 from amodal.data.scenes.sprites import COLOURS
@@ -30,8 +39,15 @@ __all__ = [
     "Scenes",
     "Statement",
     "Thing",
+    "Trial",
+    "answer_list",
     "load_pool",
+    "pointed_answer",
     "run_lengths",
+    "scene_centres",
+    "scene_covers",
     "scene_record",
+    "trials",
+    "word_links",
     "write_scenes",
 ]

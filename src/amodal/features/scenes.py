@@ -1,0 +1,200 @@
+"""What frozen towers say of scenes and of what is said of them, kept on disk, and batches of it with the truth.
+
+N scenes · M texts · P places · L words · F width of a tower · B rows of a batch
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from amodal.core.batch import Batch, Tokens
+from amodal.core.files import atomic_path
+from amodal.core.progress import progress
+from amodal.core.seeds import generator_for
+from amodal.data.scenes import Scene, Scenes, scene_centres, scene_covers
+from amodal.data.tokenizers import Tokenizer
+from amodal.features.extract import PICTURES_A_BATCH, image_name, prepare_view, text_name, texts_a_batch
+from amodal.towers import HuggingFaceTextTower, StageTower
+
+
+class WordStates(NamedTuple):
+    """The states of all words of M texts behind each other, (sum of L, F) float16; text m has rows start[m] to
+    start[m + 1]."""
+
+    states: np.ndarray
+    start: np.ndarray
+
+    def tokens(self, which: Sequence[int]) -> Tokens:
+        """These texts, padded to the longest of them. -> Tokens (B, L, F), pooled the mean word"""
+        length = self.start[np.add(which, 1)] - self.start[which]
+        sequence = np.zeros((len(which), length.max(), self.states.shape[1]), np.float32)
+        for row, text in enumerate(which):
+            sequence[row, : length[row]] = self.states[self.start[text] : self.start[text + 1]]
+        mask = torch.arange(int(length.max())) < torch.from_numpy(length)[:, None]
+        words = torch.from_numpy(sequence)
+        return Tokens(words, mask, words.sum(dim=1) / mask.sum(dim=1, keepdim=True))
+
+
+def scene_maps(tower: StageTower, scenes: Scenes, *, folder: Path, device: torch.device) -> np.ndarray:
+    """The places of every scene of a split of some length. -> (N, P, F) float16, mapped from a file in `folder`"""
+    said = f"{image_name(tower)} {scenes.split} {scenes.seed} {scenes.size} {len(scenes)} {scenes.language}"
+    path = folder / f"maps-{hashlib.sha256(said.encode()).hexdigest()[:24]}.npy"
+    if not path.exists():
+        with atomic_path(path) as part:
+            shape = (len(scenes), tower.grid[0] * tower.grid[1], tower.width)
+            kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
+            _look(tower.eval(), scenes, kept, device)
+            kept.flush()
+    return np.load(path, mmap_mode="r")
+
+
+@torch.inference_mode()
+def _look(tower: StageTower, scenes: Scenes, kept_NPF: np.ndarray, device: torch.device) -> None:
+    with progress(f"Scenes, {scenes.split}", len(scenes), "scenes") as bar:
+        for start in range(0, len(scenes), PICTURES_A_BATCH):
+            numbers = range(start, min(start + PICTURES_A_BATCH, len(scenes)))
+            pictures = [Image.fromarray(scenes[number].picture) for number in numbers]
+            pixels = torch.stack([prepare_view(picture, tower.preprocessing, 0) for picture in pictures]).to(device)
+            places = tower(pixels.contiguous(memory_format=torch.channels_last)).sequence
+            kept_NPF[start : start + len(numbers)] = places.cpu().numpy()
+            bar.update(len(numbers))
+
+
+def word_states(
+    tower: HuggingFaceTextTower, tokenizer: Tokenizer, texts: Sequence[str], *, folder: Path, device: torch.device
+) -> WordStates:
+    """The states of every word of every text, computed once for these texts and mapped from a file in `folder`."""
+    digest = hashlib.sha256(text_name(tower, tokenizer).encode())
+    for text in texts:
+        digest.update(text.encode() + b"\0")
+    path = folder / f"words-{digest.hexdigest()[:24]}.npy"
+    start = np.cumsum([0, *np.minimum(tokenizer.lengths(texts), tokenizer.context_length)])
+    if not path.exists():
+        with atomic_path(path) as part:
+            shape = (int(start[-1]), tower.width)
+            kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
+            _read(tower.eval(), tokenizer, texts, start, kept, device)
+            kept.flush()
+    return WordStates(np.load(path, mmap_mode="r"), start)
+
+
+@torch.inference_mode()
+def _read(
+    tower: HuggingFaceTextTower,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    start_M: np.ndarray,
+    kept: np.ndarray,
+    device: torch.device,
+) -> None:
+    order = np.argsort(np.diff(start_M), kind="stable")  # alike in length: little padding
+    size = texts_a_batch(device)
+    with progress("Words", len(texts), "texts") as bar:
+        for part in (order[at : at + size].tolist() for at in range(0, len(order), size)):
+            ids, mask = tokenizer([texts[int(text)] for text in part])
+            said = tower(ids.to(device), mask.to(device)).sequence.cpu().numpy()
+            for row, text in enumerate(part):
+                kept[start_M[text] : start_M[text + 1]] = said[row, : start_M[text + 1] - start_M[text]]
+            bar.update(len(part))
+
+
+class Line(NamedTuple):
+    """One text said of one scene. group: lines of one group are told apart; kind: of change or question; links: see
+    `word_links`; fits: whether it is true; answer: place in the list of answers."""
+
+    scene: int
+    group: int
+    kind: str
+    text: int
+    links: list[tuple[int, tuple[int, ...]]]
+    fits: bool = True
+    answer: int = 0
+
+
+class Places(NamedTuple):
+    """Of each thing of a scene, (N, P): how much of a place it covers, and how much of its centre is there."""
+
+    covers: np.ndarray
+    centres: np.ndarray
+
+
+def places_of(scene: Scene, side: int) -> Places:
+    """-> Places on a grid of side x side"""
+    return Places(scene_covers(scene, side), scene_centres(scene, side))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneLines:
+    """Lines about scenes with what the towers said of both. groups: the lines of each, in order."""
+
+    maps: np.ndarray
+    words: WordStates
+    places: Sequence[Places]
+    lines: Sequence[Line]
+    groups: Sequence[Sequence[int]]
+
+    def batch(self, chosen: Sequence[int]) -> Batch:
+        """These lines as a batch with cached tokens and their truth."""
+        lines = [self.lines[number] for number in chosen]
+        image = torch.from_numpy(self.maps[[line.scene for line in lines]].astype(np.float32))
+        text = self.words.tokens([line.text for line in lines])
+        truth = {
+            **self._where(lines, text.mask.shape[1]),
+            "fits": torch.tensor([line.fits for line in lines]),
+            "answer": torch.tensor([line.answer for line in lines]),
+        }
+        return Batch(
+            pair_id=torch.tensor([line.group for line in lines]),
+            key=tuple(f"scene {line.scene}, {line.kind}" for line in lines),
+            image=Tokens(image, torch.ones(image.shape[:2], dtype=torch.bool), image.mean(dim=1)),
+            text=text,
+            truth=truth,
+        )
+
+    def _where(self, lines: Sequence[Line], longest: int) -> dict[str, Tensor]:
+        covers, centres = np.zeros((2, len(lines), longest, self.maps.shape[1]), np.float32)
+        linked = np.zeros((len(lines), longest), bool)
+        for row, line in enumerate(lines):
+            for token, things in line.links:
+                linked[row, token] = True
+                covers[row, token] = self.places[line.scene].covers[list(things)].sum(axis=0)
+                centres[row, token] = self.places[line.scene].centres[list(things)].sum(axis=0)
+        found = {"covers": covers, "centres": centres, "linked": linked}
+        return {name: torch.from_numpy(value) for name, value in found.items()}
+
+
+class SceneBatches:
+    """Groups of lines at random, each scene once an epoch; see `training.Batches`.
+
+    size: groups of a batch. prefer: kinds of which a scene's group is drawn three times as often as of others, since
+    they take longest to learn.
+    """
+
+    def __init__(self, lines: SceneLines, *, size: int, seed: int, prefer: Sequence[str] = ()) -> None:
+        self.lines, self.size, self.seed = lines, size, seed
+        self._of: dict[int, list[int]] = {}
+        for group, members in enumerate(lines.groups):
+            first = lines.lines[members[0]]
+            self._of.setdefault(first.scene, []).extend([group] * (3 if first.kind in prefer else 1))
+        self._scenes = list(self._of)
+        self.steps_per_epoch = max(1, len(self._scenes) // size)
+
+    def steps(self, first: int, last: int, *, workers: int = 0) -> Iterator[Batch]:
+        """The batches of steps first, ..., last - 1; the same for the same number."""
+        for step in range(first, last):
+            epoch, place = divmod(step, self.steps_per_epoch)
+            order = torch.randperm(len(self._scenes), generator=generator_for(self.seed, "epoch", epoch))
+            draw = generator_for(self.seed, "step", step)
+            chosen: list[int] = []
+            for number in order[place * self.size : (place + 1) * self.size].tolist():
+                groups = self._of[self._scenes[number]]
+                group = groups[int(torch.randint(len(groups), (1,), generator=draw))]
+                chosen.extend(self.lines.groups[group])
+            yield self.lines.batch(chosen)

@@ -1,0 +1,67 @@
+"""Two towers, any fusion, and heads that judge what came of it: whether words fit a picture, what a question asks.
+
+B rows · P places · L words · D width · A answers
+"""
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from amodal.core.batch import Batch, Tokens
+
+
+class FusedFeatures(NamedTuple):
+    """joint_BD: picture and words in one vector; fit_B: the log-odds that the words fit the picture; answer_BA: logits
+    of the answers, (B, 0) for a model without."""
+
+    joint_BD: Tensor
+    fit_B: Tensor
+    answer_BA: Tensor
+
+
+class Heads(nn.Module):
+    """From a joint vector (B, D) to the log-odds that the words fit (B,) and to logits of A answers (B, A)."""
+
+    def __init__(self, width: int, answers: int = 0) -> None:
+        super().__init__()
+        self.fit, self.answer = nn.Linear(width, 1), nn.Linear(width, answers) if answers else None
+
+    def forward(self, joint_BD: Tensor) -> FusedFeatures:
+        """-> FusedFeatures"""
+        answer_BA = joint_BD.new_empty(len(joint_BD), 0) if self.answer is None else self.answer(joint_BD)
+        return FusedFeatures(joint_BD, self.fit(joint_BD)[:, 0], answer_BA)
+
+
+class Fused(nn.Module):
+    """Towers and any of `amodal.fusion`; frozen towers may be fed as cached `Tokens`.
+
+    A modality that a row lacks (`Batch.present`) is masked for that row.
+    """
+
+    def __init__(self, image_tower: nn.Module, text_tower: nn.Module, fusion: nn.Module, heads: Heads) -> None:
+        super().__init__()
+        self.image_tower, self.text_tower, self.fusion, self.heads = image_tower, text_tower, fusion, heads
+
+    def forward(self, batch: Batch) -> FusedFeatures:
+        """-> FusedFeatures. Raises ValueError when a modality is absent from the whole batch."""
+        return self.heads(self.fusion(*both(self, batch)).pooled)
+
+
+def both(model: Any, batch: Batch) -> tuple[Tokens, Tokens]:
+    """What the model's towers say of a batch, or said before, with the modalities that rows lack masked.
+
+    Raises ValueError when a modality is absent from the whole batch.
+    """
+    image, text = batch.image, batch.text
+    if image is None and batch.pixels is not None:
+        image = model.image_tower(batch.pixels)
+    if text is None and batch.ids is not None and batch.ids_mask is not None:
+        text = model.text_tower(batch.ids, batch.ids_mask)
+    if image is None or text is None:
+        raise ValueError(f"a fusion needs both modalities; this batch has no {'image' if image is None else 'text'}")
+    return _present(image, batch, "image"), _present(text, batch, "text")
+
+
+def _present(tokens: Tokens, batch: Batch, modality: str) -> Tokens:
+    present_B = batch.present.get(modality)
+    return tokens if present_B is None else tokens._replace(mask=tokens.mask & present_B[:, None])

@@ -1,0 +1,60 @@
+"""A scene recipe's names made into towers, model and task."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from amodal.data.tokenizers import load_tokenizer
+from amodal.features import FeatureCache
+from amodal.fusion import FUSIONS, FusionSize
+from amodal.models import Fused, Heads, Reader
+from amodal.recipes.scene_data import SceneSource, Towers
+from amodal.recipes.scene_schema import READER, SceneRecipe
+from amodal.tasks import Answering, Matching
+from amodal.towers import (
+    HuggingFaceTextTower,
+    ImagePreprocessing,
+    StageTower,
+    packaged_image_network,
+    packaged_text_folder,
+)
+
+CONTEXT_LENGTH = 48
+
+
+def scene_source(recipe: SceneRecipe, cache: FeatureCache, device: torch.device) -> SceneSource:
+    """The packaged towers of a recipe, frozen, and its scenes."""
+    maps = recipe.model.image
+    network = packaged_image_network(maps.name)
+    told: Any = network.pretrained_cfg
+    preprocessing = ImagePreprocessing(size=maps.image_size, mean=tuple(told["mean"]), std=tuple(told["std"]))
+    image = StageTower(network, maps.stages, preprocessing)
+    text = HuggingFaceTextTower(str(packaged_text_folder()))
+    for tower in (image, text):
+        tower.requires_grad_(False).eval().to(device)
+        tower.network.frozen_from_source = True  # never stored: it comes back from its package
+    tokenizer = load_tokenizer(packaged_text_folder(), context_length=CONTEXT_LENGTH)
+    return SceneSource(recipe, Towers(image, text, tokenizer, _folder(cache), device))
+
+
+def build_fused(source: SceneSource) -> nn.Module:
+    """The model of a recipe, freshly initialised but for its towers."""
+    config, towers = source.recipe.model, source.towers
+    answers = len(source.answers) if source.recipe.task.name == "answering" else 0
+    widths = {"image_width": towers.image.width, "text_width": towers.text.width, "width": config.width}
+    shape = {"heads": config.heads, "depth": config.depth, "grid": towers.image.grid}
+    if config.fusion == READER:
+        return Reader(towers.image, towers.text, **widths, **shape, answers=answers, dropout=config.dropout)
+    fusion = FUSIONS[config.fusion](FusionSize(**widths, **shape))
+    return Fused(towers.image, towers.text, fusion, Heads(config.width, answers))
+
+
+def build_scene_task(recipe: SceneRecipe) -> Matching | Answering:
+    """The task of a recipe."""
+    return (Matching if recipe.task.name == "matching" else Answering)(recipe.task.grounding)
+
+
+def _folder(cache: FeatureCache) -> Path:
+    return cache.path.parent / "scenes"

@@ -1,0 +1,67 @@
+"""What a recipe that learns from scenes may say."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from amodal.fusion import FUSIONS
+from amodal.recipes.schema import Part, TrainingConfig
+
+READER = "reader"
+
+
+class SceneData(Part):
+    """train, validation, judged: how many scenes of `train`, of each validation split and of each test split."""
+
+    source: Literal["scenes"] = "scenes"
+    seed: int = Field(default=0, ge=0)
+    language: str = "en"
+    train: int = Field(ge=2)
+    validation: int = Field(ge=2)
+    judged: int = Field(ge=2)
+
+
+class MapsConfig(Part):
+    """Maps of a packaged image tower: stages as `StageTower` counts them; image_size: pixels to a side."""
+
+    name: Literal["lite0", "lite2"] = "lite0"
+    image_size: int = Field(default=256, ge=64)
+    stages: tuple[int, ...] = (3, 4)
+
+
+class FusedConfig(Part):
+    """fusion: "reader" (`amodal.models.Reader`, whose words are tied to places) or one of `amodal.fusion.FUSIONS`."""
+
+    image: MapsConfig = MapsConfig()
+    fusion: str = READER
+    width: int = Field(default=128, ge=4)
+    heads: int = Field(default=4, ge=1)
+    depth: int = Field(default=2, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @field_validator("fusion")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value != READER and value not in FUSIONS:
+            raise ValueError(f"no fusion {value!r}; there are {READER}, {', '.join(FUSIONS)}")
+        return value
+
+
+class SceneTask(Part):
+    """grounding: what the loss of where words are counts beside that of the job; only a reader has one."""
+
+    name: Literal["matching", "answering"]
+    grounding: float = Field(default=1.0, ge=0)
+
+
+class SceneRecipe(Part):
+    """A whole run on scenes with two frozen packaged towers. name, about, needs and cost are for people."""
+
+    name: str
+    about: str = ""
+    needs: str = ""
+    cost: str = ""
+    data: SceneData
+    model: FusedConfig = FusedConfig()
+    task: SceneTask
+    training: TrainingConfig

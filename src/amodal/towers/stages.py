@@ -1,0 +1,53 @@
+"""Maps of places from several stages of a timm network: fine ones for what a place looks like, coarse for what it is.
+
+B pictures · H W pixels · P places · D width
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from amodal.core.batch import Tokens
+from amodal.towers.image import ImagePreprocessing
+
+
+class StageTower(nn.Module):
+    """The last maps of some stages of a convolutional timm network, side by side on one grid.
+
+    stages: numbers as `forward_intermediates` counts them, the coarsest last; its grid is that of the places. Finer
+    maps have several places in one of the grid: these are put behind each other in its vector.
+    """
+
+    network: Any  # timm's networks have methods that nn.Module does not declare
+
+    def __init__(self, network: Any, stages: Sequence[int], preprocessing: ImagePreprocessing) -> None:
+        super().__init__()
+        self.network, self.stages, self.preprocessing = network, tuple(stages), preprocessing
+        with torch.no_grad():
+            was_training = network.training
+            network.eval()
+            maps = self._maps(torch.zeros(1, 3, preprocessing.size, preprocessing.size))
+            network.train(was_training)
+        self.grid: tuple[int, int] = (maps[-1].shape[2], maps[-1].shape[3])
+        self.width: int = sum(x.numel() for x in maps) // (self.grid[0] * self.grid[1])
+
+    def extra_repr(self) -> str:
+        """What the weights do not tell; `fingerprint` reads it."""
+        return f"stages={self.stages}"
+
+    def forward(self, pixels: Tensor) -> Tokens:
+        """(B, 3, H, W) -> Tokens (B, P, D), all real; pooled is the mean place."""
+        places = torch.cat([self._folded(x) for x in self._maps(pixels)], dim=-1)
+        mask = torch.ones(places.shape[:2], dtype=torch.bool, device=places.device)
+        return Tokens(places, mask, places.mean(dim=1))
+
+    def _maps(self, pixels: Tensor) -> list[Tensor]:
+        return self.network.forward_intermediates(pixels, indices=list(self.stages), intermediates_only=True)
+
+    def _folded(self, x_BCHW: Tensor) -> Tensor:
+        """-> (B, P, C f f), for a map f times as fine as the grid"""
+        finer = x_BCHW.shape[2] // self.grid[0]
+        return F.pixel_unshuffle(x_BCHW, finer).flatten(2).transpose(1, 2)

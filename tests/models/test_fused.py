@@ -1,0 +1,132 @@
+"""Models that fuse: rows that lack a modality, padding, places, and a reader that learns relations once it is shown
+where words are."""
+
+import pytest
+import torch
+from torch import nn
+
+from amodal.core.batch import Batch, Tokens
+from amodal.fusion import FUSIONS, FusionSize
+from amodal.models import Fused, Heads, Reader
+from amodal.tasks import Matching
+
+IMAGE_WIDTH, TEXT_WIDTH = 9, 6
+MODELS = ["reader", "co-attention", "queries"]
+
+
+def built(name: str, answers: int = 3) -> nn.Module:
+    torch.manual_seed(0)
+    towers, grid = (nn.Identity(), nn.Identity()), (2, 3)
+    if name == "reader":
+        return Reader(
+            *towers, image_width=IMAGE_WIDTH, text_width=TEXT_WIDTH, width=16, heads=4, depth=2, grid=grid,
+            answers=answers,
+        ).eval()  # fmt: skip
+    size = FusionSize(image_width=IMAGE_WIDTH, text_width=TEXT_WIDTH, width=16, heads=4, depth=2, grid=grid)
+    return Fused(*towers, FUSIONS[name](size), Heads(16, answers)).eval()
+
+
+def batch(rows: int = 4) -> Batch:
+    torch.manual_seed(1)
+    image = Tokens(torch.randn(rows, 6, IMAGE_WIDTH), torch.ones(rows, 6, dtype=torch.bool), torch.zeros(rows, 1))
+    mask = torch.arange(5) < torch.arange(2, 2 + rows)[:, None].clamp(max=5)
+    text = Tokens(torch.randn(rows, 5, TEXT_WIDTH), mask, torch.zeros(rows, 1))
+    return Batch(pair_id=torch.arange(rows), key=tuple("abcdefgh"[:rows]), image=image, text=text)
+
+
+def twice(tokens: Tokens) -> Tokens:
+    mask = torch.cat([tokens.mask, torch.zeros_like(tokens.mask)], 1)
+    return Tokens(torch.cat([tokens.sequence, 30 * torch.randn_like(tokens.sequence)], 1), mask, tokens.pooled)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_padding_to_twice_the_length_changes_nothing(name: str) -> None:
+    model, plain = built(name), batch()
+    assert plain.image is not None
+    assert plain.text is not None
+    padded = Batch(pair_id=plain.pair_id, key=plain.key, image=twice(plain.image), text=twice(plain.text))
+    for one, other in zip(model(plain)[:3], model(padded)[:3], strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_rows_that_lack_a_modality_are_finite_and_do_not_depend_on_it(name: str) -> None:
+    model, given = built(name), batch()
+    present = {"image": torch.tensor([False, True, False, True]), "text": torch.tensor([True, False, False, True])}
+    assert given.image is not None
+    assert given.text is not None
+    changed = given.image._replace(sequence=given.image.sequence.flip(2))
+    one, other = (
+        model(Batch(pair_id=given.pair_id, key=given.key, image=image, text=given.text, present=present))
+        for image in (given.image, changed)
+    )
+    assert one.fit_B.isfinite().all()
+    torch.testing.assert_close(one.fit_B[[0, 2]], other.fit_B[[0, 2]], rtol=0, atol=0)
+    assert (one.fit_B[3] - other.fit_B[3]).abs() > 1e-4
+    one.fit_B.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_shapes_and_no_answers() -> None:
+    features = built("reader")(batch())
+    assert features.answer_BA.shape == (4, 3)
+    assert features.look_BLP.shape == features.there_BLP.shape == features.amount_BLP.shape == (4, 5, 6)
+    assert features.means_BL.shape == (4, 5)
+    assert built("queries", answers=0)(batch()).answer_BA.shape == (4, 0)
+
+
+def test_a_modality_that_is_absent_from_the_batch_is_told() -> None:
+    given = batch()
+    with pytest.raises(ValueError, match="has no image"):
+        built("reader")(Batch(pair_id=given.pair_id, key=given.key, text=given.text))
+    model = Reader(
+        nn.Identity(), nn.Identity(), image_width=IMAGE_WIDTH, text_width=TEXT_WIDTH, width=16, heads=4, depth=1,
+        grid=(3, 3),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="6 places do not fill a grid of 3 x 3"):
+        model(given)
+
+
+def ordered(rows: int, draw: torch.Generator) -> Batch:
+    """Two of four things stand on six places; the words name them, the one further left first, or falsely last.
+
+    Things and their words are one-hot; word 1 of three means nothing.
+    """
+    things = torch.stack([torch.randperm(4, generator=draw)[:2] for _ in range(rows)])
+    columns = torch.stack([torch.randperm(3, generator=draw)[:2].sort().values for _ in range(rows)])
+    line = torch.randint(2, (rows, 2), generator=draw)
+    place = 3 * line + columns
+    image = torch.zeros(2 * rows, 6, IMAGE_WIDTH)
+    text, covers = torch.zeros(2 * rows, 3, TEXT_WIDTH), torch.zeros(2 * rows, 3, 6)
+    for row in range(rows):
+        for said in (0, 1):
+            for order, thing in enumerate(things[row].tolist()):
+                word = 2 * (order if said == 0 else 1 - order)
+                image[2 * row + said, place[row, order], thing] = 3.0
+                text[2 * row + said, word, thing] = 3.0
+                covers[2 * row + said, word, place[row, order]] = 1.0
+    text[:, 1, 5] = 3.0
+    real = torch.ones(2 * rows, 6, dtype=torch.bool)
+    linked = torch.tensor([True, False, True]).expand(2 * rows, -1)
+    return Batch(
+        pair_id=torch.arange(rows).repeat_interleave(2),
+        key=tuple(map(str, range(2 * rows))),
+        image=Tokens(image, real, image.mean(1)),
+        text=Tokens(text, real[:, :3], text.mean(1)),
+        truth={"fits": torch.tensor([True, False]).repeat(rows), "covers": covers, "centres": covers, "linked": linked},
+    )
+
+
+def test_a_reader_learns_who_is_left_of_whom() -> None:
+    """Chance is one half: the same things and words are told apart by where they are alone."""
+    model, task = built("reader", answers=0).train(), Matching()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(150):
+        optimizer.zero_grad()
+        task.step(model, ordered(32, draw)).loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        features = model.eval()(ordered(500, draw))
+    assert (features.fit_B[::2] > features.fit_B[1::2]).float().mean() > 0.9

@@ -1,0 +1,122 @@
+"""Recipes that learn from scenes: each runs at its smallest, is judged again the same, goes on after a stop, and what
+does not fit is told."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from amodal.core.errors import RecipeError, RunError, UsageError
+from amodal.core.ranks import Ranks
+from amodal.evaluation import Located, grounding
+from amodal.features import FeatureCache
+from amodal.recipes import Finished, evaluate_run, load_recipe, read_recipe, recipe_names, run_recipe
+from amodal.recipes.scene_build import scene_source
+from amodal.recipes.scene_data import JUDGED_BY
+from amodal.recipes.scene_schema import SceneRecipe
+from amodal.runs import History, read_card
+
+CPU = torch.device("cpu")
+SCENES = [name for name in recipe_names() if isinstance(read_recipe(name), SceneRecipe)]
+SMALLEST = (
+    "data.train=12",
+    "data.validation=6",
+    "data.judged=6",
+    "model.image.image_size=64",
+    "model.width=16",
+    "model.depth=1",
+    "training.epochs=2",
+    "training.batch_size=4",
+)
+
+
+def made(name: str, out: Path, *given: str, **options: Any) -> Finished:
+    recipe = read_recipe(name, [*SMALLEST, *given])
+    return run_recipe(recipe, out, device=CPU, cache=FeatureCache(), say=lambda line: None, **options)
+
+
+class Two(Ranks):
+    """As if there was another process."""
+
+    count = 2
+
+
+def test_there_are_two() -> None:
+    assert {"matching", "answering"} <= set(SCENES)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_every_recipe_runs_at_its_smallest_and_is_judged_again_the_same(name: str, tmp_path: Path) -> None:
+    done = made(name, tmp_path / "run")
+    figure = "matching/mean" if name.startswith("matching") else "answers/all"
+    for split in JUDGED_BY:
+        assert done.figures[f"{split}/{figure}"].n >= 6
+    rows = History(done.folder.history).read()
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert all(f"validation/{figure}" in row and f"validation-concepts/{figure}" in row for row in rows)
+    card = read_card(done.folder)
+    assert 0 < card.trainable_parameters < card.total_parameters
+    assert card.figures == done.figures
+    assert done.folder.report.is_file()
+    again = evaluate_run(done.folder.path, device=CPU, cache=FeatureCache(), say=lambda line: None)
+    assert again == done.figures
+    assert json.loads(done.folder.figures.read_text())["figures"].keys() == again.keys()
+
+
+@pytest.mark.parametrize("fusion", ["late-product", "co-attention", "queries"])
+def test_any_fusion_takes_the_readers_place(fusion: str, tmp_path: Path) -> None:
+    assert made("matching", tmp_path / "run", f"model.fusion={fusion}").figures["seen/matching/mean"].n >= 6
+
+
+def test_the_same_recipe_gives_the_same_weights(tmp_path: Path) -> None:
+    one, other = (made("matching", tmp_path / name).folder.weights.read_bytes() for name in ("one", "other"))
+    assert one == other
+
+
+def test_what_does_not_fit_is_told(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    with pytest.raises(RecipeError, match="no fusion 'mixing'; there are reader, early, late-concatenation"):
+        read_recipe("matching", ["model.fusion=mixing"])
+    with pytest.raises(RecipeError, match="did you mean fusion"):
+        read_recipe("matching", ["model.fusio=early"])
+    with pytest.raises(RecipeError, match="learns from scenes"):
+        load_recipe("matching")
+    with pytest.raises(UsageError, match="runs in one process"):
+        made("matching", tmp_path / "many", ranks=Two())
+    assert not (tmp_path / "many").exists()
+    done = made("matching", tmp_path / "run")
+    with pytest.raises(UsageError, match="give --split alone"):
+        evaluate_run(done.folder.path, data="photos", device=CPU, cache=FeatureCache(), say=lambda line: None)
+    with pytest.raises(UsageError, match="no split 'test'"):
+        evaluate_run(done.folder.path, split="test", device=CPU, cache=FeatureCache(), say=lambda line: None)
+    done.folder.weights.unlink()
+    with pytest.raises(RunError, match="has no weights yet"):
+        evaluate_run(done.folder.path, device=CPU, cache=FeatureCache(), say=lambda line: None)
+
+
+def test_a_reader_is_judged_by_where_it_finds_phrases_and_other_fusions_are_not(tmp_path: Path) -> None:
+    figures = made("matching", tmp_path / "reader").figures
+    for split in JUDGED_BY:
+        pointing, ceiling = (figures[f"{split}/grounding/{name}"] for name in ("pointing", "iou_ceiling"))
+        assert pointing.chance is not None
+        assert 0.02 < pointing.chance < 0.6
+        assert ceiling.value > figures[f"{split}/grounding/iou"].value
+    assert not any("grounding" in name for name in made("matching", tmp_path / "early", "model.fusion=early").figures)
+
+
+def test_the_true_maps_find_every_phrase() -> None:
+    """The covered shares in place of what a reader says: phrases, words and pixels are those of one another."""
+    recipe = read_recipe("matching", [*SMALLEST, "model.image.image_size=256"])
+    assert isinstance(recipe, SceneRecipe)
+    source = scene_source(recipe, FeatureCache(), CPU)
+    lines, maps = source.lines("seen"), []
+    for each in source.pointings("seen", lines):
+        truth = lines.batch([each.line]).truth
+        words = [word for word in each.words if truth["linked"][0, word]]
+        cover_GG = truth["covers"][0, words].mean(dim=0).unflatten(0, source.towers.image.grid)
+        maps.append(Located((cover_GG - 0.5).numpy(), each.mask_HW, each.boxes, each.line))
+    found = grounding(maps)
+    assert found["grounding/pointing"].value > 0.9
+    assert found["grounding/iou"].value > 0.8 * found["grounding/iou_ceiling"].value
