@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from amodal.audit.limits import Measured, told
-from amodal.audit.trials import Limit, Trial
+from amodal.audit.trials import CHANCE, Limit, Trial
 from amodal.core.files import atomic_write
 from amodal.data.bundled import ATTRIBUTION
 from amodal.metrics import Figure
@@ -63,7 +63,7 @@ def _table(measured: Measured, source: str) -> str:
     body = "".join(_line(limit, measured) for limit in limits)
     return (
         f'<h2>{_TITLES[source]}</h2><div class="card wide"><table><thead><tr><th>limit</th><th>the false sentence</th>'
-        f'<th class="number">trials</th>{models}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<th class="number">trials</th><th class="number">chance</th>{models}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 
@@ -75,7 +75,7 @@ def _line(limit: Limit, measured: Measured) -> str:
         for figure in figures
     )
     order = " (order only)" if limit.order_only else ""
-    count = f'<td class="number">{len(measured.trials[limit.name]):,}</td>'
+    count = f'<td class="number">{len(measured.trials[limit.name]):,}</td><td class="number">{CHANCE:.2f}</td>'
     return f"<tr><td>{escape(limit.title)}</td><td>{escape(limit.asks)}{order}</td>{count}{cells}</tr>"
 
 

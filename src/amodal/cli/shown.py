@@ -82,12 +82,13 @@ def print_limits(measured: "Measured") -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("limit")
     table.add_column("trials", justify="right")
+    table.add_column("chance", justify="right")
     for name in measured.figures:
         table.add_column(name)
     for limit in measured.limits:
         figures = (found[limit.name] for found in measured.figures.values())
         cells = (f"{shown_figure(figure)} {told(figure)}" for figure in figures)
-        table.add_row(limit.title, f"{len(measured.trials[limit.name]):,}", *cells)
+        table.add_row(limit.title, f"{len(measured.trials[limit.name]):,}", f"{CHANCE:.2f}", *cells)
     console = Console()
     console.print(table)
-    console.print(f"of two sentences the true one; chance {CHANCE:.2f}; 95 % intervals", highlight=False)
+    console.print("share of trials in which the true sentence fits better, with its 95 % interval", highlight=False)
