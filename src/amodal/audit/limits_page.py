@@ -63,7 +63,8 @@ def _table(measured: Measured, source: str) -> str:
     body = "".join(_line(limit, measured) for limit in limits)
     return (
         f'<h2>{_TITLES[source]}</h2><div class="card wide"><table><thead><tr><th>limit</th><th>the false sentence</th>'
-        f'<th class="number">trials</th><th class="number">chance</th>{models}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<th class="number">trials</th><th class="number">chance</th>{models}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 

@@ -11,7 +11,10 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def audit() -> None:
-    """Measures what a model cannot do."""
+    """Measures what a model cannot do.
+
+    amodal audit limits
+    """
 
 
 @app.command("limits")
