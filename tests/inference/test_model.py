@@ -77,6 +77,14 @@ def test_similarity_is_the_cosine_of_every_pair(model: Model, pictures: list[Pat
     assert model.similarity(pictures[0], texts[0]).shape == (1, 1)
 
 
+def test_match_is_the_cosine_of_each_picture_with_its_text(model: Model, pictures: list[Path]) -> None:
+    shown, said = [pictures[n] for n in (0, 1, 0, 2)], ["a red circle", "a dog", "a dog", "a red circle"]
+    expected = model.similarity(shown, said).diagonal()
+    assert np.allclose(model.match(shown, said), expected, atol=1e-6)
+    with pytest.raises(UsageError, match="4 pictures cannot be matched with 3 texts"):
+        model.match(shown, said[:3])
+
+
 def test_classify_gives_one_list_a_picture(model: Model, pictures: list[Path]) -> None:
     one = model.classify(pictures[0], LABELS)
     (same,) = model.classify([pictures[0]], LABELS)

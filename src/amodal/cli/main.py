@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from amodal.cli import classify, doctor, encode, evaluate, recipes, scenes, study, train
+from amodal.cli import audit, classify, doctor, encode, evaluate, recipes, scenes, study, train
 from amodal.cli import demo as demo_verb
 from amodal.core.errors import AmodalError, Interrupted, UsageError
 
@@ -27,6 +27,7 @@ app.command("doctor")(doctor.doctor)
 app.command("demo")(demo_verb.demo)
 app.command("study")(study.study)
 app.command("scenes")(scenes.scenes)
+app.add_typer(audit.app, name="audit")
 app.add_typer(recipes.app, name="recipes")
 
 

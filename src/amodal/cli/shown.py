@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from amodal.core.progress import speaks
 
 if TYPE_CHECKING:
+    from amodal.audit import Measured
     from amodal.metrics import Figure
     from amodal.studies import Concluded
 
@@ -69,3 +70,25 @@ def print_study(done: "Concluded") -> None:
     for note in done.findings.notes:
         console.print(note, highlight=False)
     console.print(f"claim: {done.study.claim}\nverdict: {done.verdict}", highlight=False)
+
+
+def print_limits(measured: "Measured") -> None:
+    """What models can tell and cannot, a column a model."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from amodal.audit import CHANCE, shown_figure, told
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("limit")
+    table.add_column("trials", justify="right")
+    table.add_column("chance", justify="right")
+    for name in measured.figures:
+        table.add_column(name)
+    for limit in measured.limits:
+        figures = (found[limit.name] for found in measured.figures.values())
+        cells = (f"{shown_figure(figure)} {told(figure)}" for figure in figures)
+        table.add_row(limit.title, f"{len(measured.trials[limit.name]):,}", f"{CHANCE:.2f}", *cells)
+    console = Console()
+    console.print(table)
+    console.print("share of trials in which the true sentence fits better, with its 95 % interval", highlight=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from amodal.core.errors import DataError
+from amodal.data.annotations import Annotations
 from amodal.data.pictures import PictureRef
 
 MAX_SKIPPED = 0.05
@@ -24,7 +25,8 @@ class Row:
     """One picture with its captions.
 
     key: where it came from ("captions.csv:12", "cat/01.jpg"), for messages; captions: never empty;
-    pair: rows with the same pair are positives of each other; attributes: label, language, split, other columns.
+    pair: rows with the same pair are positives of each other; attributes: label, language, split, other columns;
+    annotations: things, phrase links, regions and questions, where the source has them and they were asked for.
     """
 
     key: str
@@ -32,6 +34,7 @@ class Row:
     captions: tuple[str, ...]
     pair: str
     attributes: Mapping[str, str] = field(default_factory=dict)
+    annotations: Annotations | None = None
 
     def __post_init__(self) -> None:
         if not self.captions:
@@ -148,7 +151,7 @@ class Table:
         return replace(self, rows=rows)
 
     def fingerprint(self) -> str:
-        """SHA-256 over keys, captions, pairs, attributes and what is cheaply known of each picture.
+        """SHA-256 over keys, captions, pairs, attributes, annotations and what is cheaply known of each picture.
 
         A picture file counts by its path relative to the folder that holds all of them and its size, a span by
         its place, bytes by their hash. Moving the data changes nothing; a file overwritten by another of exactly
@@ -158,6 +161,7 @@ class Table:
         digest = hashlib.sha256()
         for row in self.rows:
             said = [row.key, row.captions, row.pair, sorted(row.attributes.items()), row.picture.identity(base)]
+            said += [] if row.annotations is None else [row.annotations]
             digest.update(json.dumps(said, ensure_ascii=True).encode() + b"\n")
         return digest.hexdigest()
 

@@ -14,7 +14,7 @@ from amodal.data.folders import (
     read_sidecars,
     visible_files,
 )
-from amodal.data.published import published_reader
+from amodal.data.published import ANNOTATED, published_reader, read_refcoco
 from amodal.data.rows import MAX_SKIPPED, Table
 from amodal.data.shards import read_shards
 from amodal.data.tables import ADDRESS, TABLE_SUFFIXES, read_table
@@ -24,14 +24,24 @@ BUNDLED = "bundled"
 _TABLE_NAMES = tuple(f"{stem}{suffix}" for stem in ("captions", "metadata") for suffix in TABLE_SUFFIXES)
 
 
-def open_table(source: str | Path, *, max_skipped: float = MAX_SKIPPED) -> Table:
+def open_table(source: str | Path, *, max_skipped: float = MAX_SKIPPED, annotated: bool = False) -> Table:
     """The table that `source` holds; nothing is fetched and nothing written.
 
     source: "bundled"; a caption table (.csv, .tsv, .jsonl, .parquet); a shard, a folder of shards or a pattern like
     "data-{000..009}.tar"; a folder with captions.* or metadata.*, with photo.jpg + photo.txt, with one subfolder a
-    class, or with a published set (CIFAR, ImageNet, COCO captions, Flickr8k/30k). max_skipped: the share of rows
-    that may be unusable. Raises DataError.
+    class, or with a published set (`amodal.data.published`). max_skipped: the share of rows that may be unusable.
+    annotated: rows with their `annotations` (boxes, masks, phrase links, regions, questions), of COCO, VQA, Visual
+    Genome, Flickr30k Entities and RefCOCO. Raises DataError; NoCaptions where only annotations could be read.
     """
+    table = _open(source, max_skipped, annotated)
+    if not table.captioned and not annotated:
+        raise NoCaptions(f"{source} holds questions and no captions; put COCO's captions_*.json in its annotations")
+    return table
+
+
+def _open(source: str | Path, max_skipped: float, annotated: bool) -> Table:
+    if annotated:
+        return _open_annotated(Path(source).expanduser(), max_skipped)
     if source == BUNDLED:
         return bundled_table()
     if ADDRESS.match(str(source)):
@@ -51,9 +61,24 @@ def open_table(source: str | Path, *, max_skipped: float = MAX_SKIPPED) -> Table
 def open_pictures(source: str | Path, *, max_skipped: float = MAX_SKIPPED) -> Table:
     """As `open_table`, but a folder of pictures that nothing is said of will do, too. Raises DataError."""
     try:
-        return open_table(source, max_skipped=max_skipped)
+        return _open(source, max_skipped, annotated=False)
     except NoCaptions:
         return read_loose_pictures(Path(source).expanduser(), max_skipped=max_skipped)
+
+
+def _open_annotated(path: Path, max_skipped: float) -> Table:
+    if not _exists(path):
+        raise DataError(f"{path} does not exist{_nearest(path)}")
+    reader = published_reader(path) if path.is_dir() else read_refcoco if path.suffix == ".p" else None
+    if reader is None or reader not in ANNOTATED:
+        raise DataError(
+            f"{path} has no annotations that can be read; give the folder of COCO, VQA v2, Visual Genome, Flickr30k "
+            "Entities or RefCOCO"
+        )
+    try:
+        return reader(path, max_skipped=max_skipped, annotated=True)
+    except OSError as error:
+        raise _unreadable(error, path) from error
 
 
 def absolute_source(source: str) -> str:
@@ -66,6 +91,8 @@ def absolute_source(source: str) -> str:
 def _file_reader(path: Path) -> Callable[[float], Table]:
     if path.suffix == ".tar":
         return lambda share: read_shards(path, max_skipped=share)
+    if path.suffix == ".p":
+        return lambda share: read_refcoco(path, max_skipped=share)
     if path.suffix.lower() in TABLE_SUFFIXES:
         return lambda share: read_table(path, max_skipped=share)
     raise DataError(

@@ -62,6 +62,19 @@ class Model:
         image_ND, text_MD = np.atleast_2d(self.encode_image(pictures)), np.atleast_2d(self.encode_text(texts))
         return image_ND @ text_MD.T
 
+    def match(self, pictures: Sequence[Picture], texts: Sequence[str]) -> np.ndarray:
+        """How well each picture (N) fits the text (N) in its place, here their cosine; what recurs is encoded once.
+
+        -> (N,) Raises UsageError for unequal numbers.
+        """
+        if len(pictures) != len(texts):
+            raise UsageError(f"{len(pictures)} pictures cannot be matched with {len(texts)} texts one by one")
+        shown, said = {id(picture): picture for picture in pictures}, list(dict.fromkeys(texts))
+        image_ND, text_MD = self.encode_image(list(shown.values())), self.encode_text(said)
+        row, column = ({key: place for place, key in enumerate(keys)} for keys in (shown, said))
+        image_rows, text_rows = [row[id(picture)] for picture in pictures], [column[text] for text in texts]
+        return np.einsum("nd,nd->n", image_ND[image_rows], text_MD[text_rows])
+
     @overload
     def classify(
         self, pictures: Picture, labels: Sequence[str], *, templates: str | Sequence[str] | None = None

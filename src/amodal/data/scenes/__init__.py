@@ -4,6 +4,7 @@ After CLEVR (Johnson et al. 2017): a generator that knows what it drew can ask w
 and a model's failings show one at a time. Nothing is random but by (seed, split, number).
 """
 
+from amodal.data.annotations import Link
 from amodal.data.scenes.concepts import HELD_OUT_SHARE, Pool, load_pool
 from amodal.data.scenes.export import run_lengths, scene_record, write_scenes
 from amodal.data.scenes.lessons import (
@@ -16,7 +17,7 @@ from amodal.data.scenes.lessons import (
     word_links,
 )
 from amodal.data.scenes.questions import CHANCE, QUESTION_KINDS
-from amodal.data.scenes.scene import Caption, Falsehood, Link, Question, Scene
+from amodal.data.scenes.scene import Caption, Falsehood, Question, Scene
 from amodal.data.scenes.sprites import COLOURS
 from amodal.data.scenes.statements import CHANGES, Statement
 from amodal.data.scenes.stream import SPLITS, Scenes

@@ -20,9 +20,10 @@ from PIL import __version__ as pillow_version
 from amodal import __version__
 from amodal.core.errors import UsageError
 from amodal.core.progress import progress
+from amodal.data.annotations import Link
 from amodal.data.bundled import ATTRIBUTION
 from amodal.data.scenes.concepts import Pool, load_pool
-from amodal.data.scenes.scene import Caption, Link, Question, Scene
+from amodal.data.scenes.scene import Caption, Question, Scene
 from amodal.data.scenes.stream import Scenes
 
 PER_SHARD = 1000

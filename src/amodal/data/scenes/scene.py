@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from amodal.data.annotations import Link
 from amodal.data.scenes.compose import Drawing, Rules
 from amodal.data.scenes.concepts import Pool
 from amodal.data.scenes.dice import Dice
@@ -12,16 +13,6 @@ from amodal.data.scenes.grammar import Grammar, Part, Phrase, Text, fill
 from amodal.data.scenes.questions import Asked, QuestionKind, ask
 from amodal.data.scenes.statements import CHANGES, Change, Facts, Form, Mention, Statement, falsified, true_statements
 from amodal.data.scenes.truth import Thing
-
-
-class Link(NamedTuple):
-    """Characters `start` to `end` of a text, and the things they mean. role: "phrase", or of a word "noun", "count",
-    "colour", "size"."""
-
-    start: int
-    end: int
-    role: str
-    things: tuple[int, ...]
 
 
 class Caption(NamedTuple):
