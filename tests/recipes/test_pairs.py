@@ -105,6 +105,23 @@ def test_judged_captions_belong_to_their_pictures(tiny_recipe: Path, several: Ta
     assert judged_pairs(encoder, several, "first").texts == ["a cat", "a dog", "a fish"]
 
 
+@pytest.mark.parametrize("room", [0, 2, 4])
+def test_judged_pictures_are_decoded_once_as_far_as_there_is_room(
+    tiny_recipe: Path, several: Table, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """A tower that is trained says of them what it says of pictures that are decoded anew."""
+    encoder = encoder_for(load_recipe(str(tiny_recipe)), ["a cat"])
+    monkeypatch.setattr("amodal.recipes.pairs.MEMORY_FOR_JUDGED", room * 3 * 32**2)
+    pairs = judged_pairs(encoder, several, "all")
+    expected, _ = encoder.images(several.rows, several.skipped)
+    decoded: list[Path] = []
+    image = FileRef.image
+    monkeypatch.setattr(FileRef, "image", lambda self, *given: decoded.append(self.path) or image(self, *given))
+    for _ in range(2):
+        np.testing.assert_allclose(pairs.encode()[0], expected, atol=1e-6)
+    assert len(decoded) == 2 * (4 - room)
+
+
 def test_classes_join_the_pairs(tiny_recipe: Path, shapes: Path) -> None:
     """A frozen classifier of 1,000 classes over 24 pictures: every class is a pair of its own, with its name."""
     recipe = load_recipe(str(tiny_recipe), list(CLASSES))

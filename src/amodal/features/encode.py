@@ -15,6 +15,7 @@ from amodal.core.progress import progress
 from amodal.data.batches import readable_pictures
 from amodal.data.rows import Row, SkipLog
 from amodal.data.tokenizers import Tokenizer
+from amodal.data.transforms import to_tensor
 from amodal.features.cache import FeatureCache
 from amodal.features.extract import image_features, image_name, prepare_view, text_features, text_name, texts_a_batch
 from amodal.features.parts import pooled_tokens
@@ -86,6 +87,17 @@ class Encoder:
                     vectors.append(self.pixels(torch.stack(pixels)))
                 bar.update(min(PICTURES_A_BATCH, len(rows) - start))
         return (np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)), kept
+
+    def fitted(self, fitted: Sequence[Tensor]) -> np.ndarray:
+        """Unit vectors of pictures as `fit_picture` makes them for the image tower. -> (N, D)"""
+        mean, std = self.model.image_tower.preprocessing.mean, self.model.image_tower.preprocessing.std
+        vectors = []
+        with progress("Pictures", len(fitted), "pictures") as bar:
+            for start in range(0, len(fitted), PICTURES_A_BATCH):
+                part = fitted[start : start + PICTURES_A_BATCH]
+                vectors.append(self.pixels(torch.stack([to_tensor(x, mean, std) for x in part])))
+                bar.update(len(part))
+        return np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
 
     @torch.inference_mode()
     def head_images(self, features_VNF: Tensor) -> np.ndarray:

@@ -20,18 +20,22 @@ from amodal.data.batches import Captions, PairBatches, Part, Pictures, readable_
 from amodal.data.rows import Row, SkipLog, Table
 from amodal.data.shard_index import Shards
 from amodal.data.streams import ShardBatches
-from amodal.data.transforms import random_view, to_tensor
+from amodal.data.transforms import fit_picture, random_view, to_tensor
 from amodal.features import CachedImages, CachedTexts, Encoder
 from amodal.recipes.schema import Recipe
 from amodal.towers import ImagePreprocessing, class_stand_ins, class_texts
+
+MEMORY_FOR_JUDGED = 1 << 29
+"""Bytes of pictures of one split that are kept decoded."""
 
 
 @dataclass(frozen=True)
 class Judged:
     """The pairs of one split, ready to be encoded again and again by a model that changes.
 
-    images: cached tower features (V, N, F), or None for a tower that is trained; the same of texts. groups tell which
-    text belongs to which picture; `rows` are the N readable ones.
+    images: cached tower features (V, N, F), or None for a tower that is trained; the same of texts. fitted: for a tower
+    that is trained, the first pictures at its size, as many as there is room for; the others are decoded each time.
+    groups tell which text belongs to which picture; `rows` are the N readable ones.
     """
 
     encoder: Encoder
@@ -42,6 +46,7 @@ class Judged:
     images: Tensor | None
     text_features: Tensor | None
     skipped: SkipLog
+    fitted: Sequence[Tensor] = ()
 
     def encode(self) -> tuple[np.ndarray, np.ndarray]:
         """Unit vectors of the pictures (N, D) and of the texts (M, D), by the model as it is now."""
@@ -50,7 +55,9 @@ class Judged:
         if self.images is not None:
             image_ND = encoder.head_images(self.images)
         else:
-            image_ND = encoder.images(self.rows, self.skipped)[0]
+            late = encoder.images(self.rows[len(self.fitted) :], self.skipped)[0]
+            early = encoder.fitted(self.fitted)
+            image_ND = np.concatenate([part for part in (early, late) if len(part)])
         if self.text_features is not None:
             return image_ND, encoder.head_texts(self.text_features)
         return image_ND, encoder.texts(self.texts)
@@ -59,12 +66,14 @@ class Judged:
 def judged_pairs(encoder: Encoder, table: Table, captions: str) -> Judged:
     """The pairs of `table`; captions "first" judges one caption a picture, "all" every one."""
     known = encoder.tower_images(table.rows, table.skipped)
-    if known is not None:
-        images, kept = known
-    else:
-        images = None
-        size = encoder.model.image_tower.preprocessing.size
-        kept = [number for number, _ in readable_pictures(table.rows, size, table.skipped)]
+    images, kept = known or (None, [])
+    fitted: list[Tensor] = []
+    if images is None:
+        size, fit = encoder.model.image_tower.preprocessing.size, encoder.model.image_tower.preprocessing.fit
+        for number, image in readable_pictures(table.rows, size, table.skipped):
+            kept.append(number)
+            if 3 * size**2 * len(kept) <= MEMORY_FOR_JUDGED:
+                fitted.append(fit_picture(image, size, fit))
     rows = [table.rows[number] for number in kept]
     if not rows:
         raise DataError(f"{table.name}: not one picture of this split can be read")
@@ -80,6 +89,7 @@ def judged_pairs(encoder: Encoder, table: Table, captions: str) -> Judged:
         images=images,
         text_features=encoder.tower_texts(said),
         skipped=table.skipped,
+        fitted=fitted,
     )
 
 
