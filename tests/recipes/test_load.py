@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from transformers import BertConfig, BertModel
 from amodal.core.errors import DataError, RecipeError, RunError
 from amodal.data.tokenizers import train_bpe
 from amodal.features import FeatureCache
-from amodal.recipes import Loaded, evaluate_run, load_recipe, load_run, run_recipe
-from amodal.runs import RunFolder
+from amodal.recipes import Loaded, Recipe, evaluate_run, load_recipe, load_run, resume, run_recipe
+from amodal.runs import History, RunFolder
+from amodal.training import Stopped
 
 CPU = torch.device("cpu")
 
@@ -65,23 +67,51 @@ def foreign(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("trainable", [True, False])
-def test_what_towers_were_made_from_may_be_gone(tiny_recipe: Path, foreign: Path, trainable: bool) -> None:
+def of_folders(tiny_recipe: Path, foreign: Path, *, trainable: bool, epochs: int = 1) -> Recipe:
     overrides = [
         f"model.image.name=local-dir:{foreign}/image",
         "model.image.pretrained=true",
         f"model.image.trainable={trainable}",
         f"model.text={{tower: huggingface, source: {foreign}/text, trainable: {trainable}, pooling: first}}",
         f"model.text.tokenizer={foreign}/text/tokenizer.json",
-        "training.epochs=1",
+        f"training.epochs={epochs}",
+        "training.evaluate_every=1",
     ]
-    recipe = load_recipe(str(tiny_recipe), overrides)
+    return load_recipe(str(tiny_recipe), overrides)
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_what_towers_were_made_from_may_be_gone(tiny_recipe: Path, foreign: Path, trainable: bool) -> None:
+    recipe = of_folders(tiny_recipe, foreign, trainable=trainable)
     done = run_recipe(recipe, foreign / "run", device=CPU, cache=FeatureCache(), say=lambda line: None)
     for name in ("image", "text"):
         shutil.rmtree(foreign / name)
     figures = evaluate_run(done.folder.path, device=CPU, cache=FeatureCache(), say=lambda line: None)
     assert figures == done.figures
     assert load(done.folder).encoder.model.image_tower.preprocessing.mean == (0.4, 0.4, 0.4)
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_stopped_run_goes_on_without_what_towers_were_made_from(
+    tiny_recipe: Path, foreign: Path, monkeypatch: pytest.MonkeyPatch, trainable: bool
+) -> None:
+    recipe = of_folders(tiny_recipe, foreign, trainable=trainable, epochs=3)
+    whole = run_recipe(recipe, foreign / "whole", device=CPU, cache=FeatureCache(), say=lambda line: None)
+    append = History.append
+
+    def interrupt(history: History, row: Any) -> None:
+        append(history, row)
+        if row["epoch"] == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(History, "append", interrupt)
+    with pytest.raises(Stopped):
+        run_recipe(recipe, foreign / "run", device=CPU, cache=FeatureCache(), say=lambda line: None)
+    for name in ("image", "text"):
+        shutil.rmtree(foreign / name)
+    done = resume(foreign / "run", device=CPU, cache=FeatureCache(), say=lambda line: None)
+    assert done.folder.weights.read_bytes() == whole.folder.weights.read_bytes()
+    assert done.figures == whole.figures
 
 
 @pytest.mark.parametrize("extra", [(), ("model.image.trainable=false", "model.image.conse=true")])

@@ -47,7 +47,7 @@ from amodal.runs import (
 )
 from amodal.runs.folder import write_json
 from amodal.towers import fingerprint
-from amodal.training import Hooks, Progressed, cut_captions, load_weights, save_weights, sharded, train
+from amodal.training import Hooks, Progressed, cut_captions, load_modules, load_weights, save_weights, sharded, train
 
 WATCHED = ("image_to_text/R@1", "image_to_text/R@5", "text_to_image/R@1", "text_to_image/R@5")
 MOST_MEASURED = 200_000
@@ -277,14 +277,20 @@ def _batches(recipe: Recipe, encoder: Encoder, train: Table | Shards, ranks: Ran
 
 
 def _build(recipe: Recipe, folder: RunFolder, train: Table | Shards, cache: FeatureCache) -> Built:
-    """The model; a tokenizer of our own is trained once and then belongs to the run."""
+    """The model; a tokenizer of our own is trained once and then belongs to the run.
+
+    Of a stopped run it is the one that stopped, so that what the towers were made from is not asked again.
+    """
     known = folder.tokenizer if folder.tokenizer.exists() else None
     rows = [] if known else caption_rows(recipe, train)
     said = [(text, row.pair) for row in rows for text in row.captions]
     captions, pairs = [text for text, _ in said], [pair for _, pair in said]
-    built = build_model(recipe.model, cache=cache, captions=captions, pairs=pairs, tokenizer=known)
-    if known is None:
-        built.tokenizer.save(folder.tokenizer)
+    described = folder.read_config().get("towers") if known and folder.last.exists() else None
+    built = build_model(recipe.model, cache=cache, captions=captions, pairs=pairs, tokenizer=known, described=described)
+    if described is not None:
+        load_modules(folder.last, {"model": built.model})
+        return built
+    built.tokenizer.save(folder.tokenizer)
     folder.write_config({"towers": describe_towers(recipe.model, built.model)})
     return built
 

@@ -56,18 +56,7 @@ def save_checkpoint(
 
 def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> Progressed:
     """Puts the state of a checkpoint back. Raises RunError when the file is damaged or of another model."""
-    try:
-        with safe_open(path, framework="pt") as stored:
-            header = stored.metadata() or {}
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise RunError(
-            f"the checkpoint {path} cannot be read ({error}); start the run anew with another --out"
-        ) from error
-    if not {"state", "scalars"} <= header.keys():
-        raise RunError(
-            f"{path} is not a checkpoint of a training that can go on; start the run anew with another --out"
-        )
+    header, tensors = _read(path)
     _put_back(modules, tensors, path)
     states: dict[int, dict[str, Any]] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -79,6 +68,12 @@ def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.
             states.setdefault(int(number), {})[field_name] = part
     optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     return Progressed(**json.loads(header["state"]))
+
+
+def load_modules(path: Path, modules: dict[str, nn.Module]) -> None:
+    """Puts back what a checkpoint holds of these modules, and nothing else. Raises RunError as `load_checkpoint`."""
+    own = tuple(f"{name}." for name in modules)
+    _put_back(modules, {key: value for key, value in _read(path)[1].items() if key.startswith(own)}, path)
 
 
 def learned_state(module: nn.Module) -> dict[str, Tensor]:
@@ -117,6 +112,22 @@ def load_weights(path: Path, modules: dict[str, nn.Module]) -> None:
     except (SafetensorError, OSError) as error:
         raise RunError(f"{path} cannot be read ({error}); copy it again or train anew") from error
     _put_back(modules, tensors, path)
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as stored:
+            header = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise RunError(
+            f"the checkpoint {path} cannot be read ({error}); start the run anew with another --out"
+        ) from error
+    if not {"state", "scalars"} <= header.keys():
+        raise RunError(
+            f"{path} is not a checkpoint of a training that can go on; start the run anew with another --out"
+        )
+    return header, tensors
 
 
 def _named_state(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
