@@ -69,7 +69,7 @@ def test_what_cannot_be_done_is_told(runs: dict[str, Path], tiny_run: Path, tmp_
         model.answer([], [])
     with pytest.raises(UsageError, match="1 pictures go with 0 texts"):
         model.match([broken], [])
-    with pytest.raises(DataError, match="broken.png"):
+    with pytest.raises(DataError, match=r"broken\.png"):
         model.match([broken], ["a cat"])
     with pytest.raises(RunError, match=r"open it with amodal\.load_fused"):
         amodal.load(runs["matching"])
