@@ -3,7 +3,7 @@
 from amodal.recipes.again import evaluate_run
 from amodal.recipes.catalogue import load_recipe, read_recipe, recipe_names, recipe_path, write_recipe
 from amodal.recipes.judge import Verdict, judge
-from amodal.recipes.load import Loaded, load_run
+from amodal.recipes.load import Loaded, load_run, load_scene_run
 from amodal.recipes.pairs import judged_pairs
 from amodal.recipes.run import Finished, resume, run_recipe
 from amodal.recipes.schema import Recipe, parse_recipe
@@ -18,6 +18,7 @@ __all__ = [
     "judged_pairs",
     "load_recipe",
     "load_run",
+    "load_scene_run",
     "parse_recipe",
     "read_recipe",
     "recipe_names",

@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from amodal.core.errors import RunError
 from amodal.features import Encoder, FeatureCache
 from amodal.recipes.build import build_model, build_task
-from amodal.recipes.catalogue import load_recipe
+from amodal.recipes.catalogue import load_recipe, read_recipe
+from amodal.recipes.scene_data import SceneSource
+from amodal.recipes.scene_run import trained
+from amodal.recipes.scene_schema import SceneRecipe
 from amodal.recipes.schema import Recipe
 from amodal.runs import RunFolder
 from amodal.training import load_weights
@@ -35,3 +39,14 @@ def load_run(path: Path, *, device: torch.device, cache: FeatureCache) -> Loaded
     load_weights(folder.weights, {"model": built.model, "task.objective": task.objective})
     encoder = Encoder(built.model.eval().to(device), built.tokenizer, cache, device)
     return Loaded(encoder, recipe, task.objective.logit_scale.item())
+
+
+def load_scene_run(
+    path: Path, *, device: torch.device, cache: FeatureCache
+) -> tuple[SceneRecipe, SceneSource, nn.Module]:
+    """The recipe, the towers and the best model of a run that learnt from scenes. Raises RunError for another."""
+    folder = RunFolder.open(path)
+    recipe = read_recipe(str(folder.recipe))
+    if not isinstance(recipe, SceneRecipe):
+        raise RunError(f"{path} did not learn from scenes")
+    return recipe, *trained(recipe, folder, device=device, cache=cache)

@@ -85,15 +85,23 @@ def evaluate_scenes(
     recipe: SceneRecipe, folder: RunFolder, *, split: str, device: torch.device, cache: FeatureCache
 ) -> dict[str, Figure]:
     """The figures of a finished run on its test splits, or on one split. Raises RunError, UsageError."""
-    if not folder.weights.exists():
-        raise RunError(f"{folder.path} has no weights yet; go on with: amodal train --resume {folder.path}")
+    source, model = trained(recipe, folder, device=device, cache=cache)
     if split and split not in (*CHOSEN_BY, *JUDGED_BY):
         raise UsageError(f"no split {split!r} to judge on; there are {', '.join((*CHOSEN_BY, *JUDGED_BY))}")
+    known = source.lines("train") if recipe.task.name == "answering" else None
+    return judge_splits(source, model, _Guess(source, known), (split,) if split else JUDGED_BY)
+
+
+def trained(
+    recipe: SceneRecipe, folder: RunFolder, *, device: torch.device, cache: FeatureCache
+) -> tuple[SceneSource, nn.Module]:
+    """The towers and the best model of a run. Raises RunError when it has no weights yet."""
+    if not folder.weights.exists():
+        raise RunError(f"{folder.path} has no weights yet; go on with: amodal train --resume {folder.path}")
     source = scene_source(recipe, cache, device)
     model = build_fused(source).to(device)
     load_weights(folder.weights, {"model": model})
-    known = source.lines("train") if recipe.task.name == "answering" else None
-    return judge_splits(source, model, _Guess(source, known), (split,) if split else JUDGED_BY)
+    return source, model
 
 
 def judge_splits(source: SceneSource, model: nn.Module, guess: "_Guess", splits: tuple[str, ...]) -> dict[str, Figure]:

@@ -1,0 +1,210 @@
+"""Where in a picture the words of a sentence are: whether it fits, a box a phrase, a heat map a word.
+
+G G places of the model's grid · L tokens · P places
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from amodal.core.batch import Batch
+from amodal.core.devices import pick_device
+from amodal.core.errors import DataError, RunError, UsageError
+from amodal.data.pictures import BrokenPicture
+from amodal.evaluation.grounding import enlarged
+from amodal.features import FeatureCache, prepare_view
+from amodal.inference.model import Picture, row_of
+from amodal.metrics import Box, box_around_peak
+from amodal.models import Reader
+from amodal.recipes import load_scene_run
+from amodal.recipes.scene_data import Towers
+
+FINE = 128
+"""Pixels to a side of the map in which boxes are looked for."""
+
+WAY_OUT = "train a reader, which ties words to places (amodal train matching), and give its run folder"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroundedWord:
+    """A word of the sentence. start, end: its characters; means: the chance that it means things at all; map_GG: at
+    each place of the grid, the chance that what it means is seen there."""
+
+    text: str
+    start: int
+    end: int
+    means: float
+    map_GG: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroundedPhrase:
+    """Neighbouring words that mean things. box: in pixels of the picture, around the strongest part of their map;
+    probability: the chance of being there, at its strongest place."""
+
+    text: str
+    start: int
+    end: int
+    box: Box
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grounding:
+    """A picture and a sentence. probability: that the sentence fits, None for a model that learnt no matching."""
+
+    sentence: str
+    size: tuple[int, int]
+    probability: float | None
+    phrases: tuple[GroundedPhrase, ...]
+    words: tuple[GroundedWord, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain values; boxes in pixels, maps as rows of the grid, places rounded to 4 digits."""
+        phrases = [{**vars(phrase), "box": list(phrase.box)} for phrase in self.phrases]
+        words = [{**vars(word), "map": word.map_GG.round(4).tolist()} for word in self.words]
+        for word in words:
+            del word["map_GG"]
+        told = {"sentence": self.sentence, "size": list(self.size), "probability": self.probability}
+        return {**told, "phrases": phrases, "words": words}
+
+
+class Grounder:
+    """A reader that was trained, ready for a person's pictures and sentences."""
+
+    def __init__(self, model: Reader, towers: Towers, *, name: str, matches: bool) -> None:
+        self.model, self.towers, self.name, self.matches = model.eval(), towers, name, matches
+
+    def __repr__(self) -> str:
+        return f"amodal.Grounder({self.name!r})"
+
+    @torch.inference_mode()
+    def ground(self, picture: Picture, sentence: str) -> Grounding:
+        """Whether the sentence fits the picture, a box for each of its phrases and a heat map for each of its words.
+
+        A phrase is a run of neighbouring words of which the model thinks that they mean things: of "the red apple left
+        of a cat", "red apple" and "cat". Its map is the mean of its words' log-odds, each as far as it means things.
+        Raises DataError for a picture that cannot be read, UsageError for a sentence without a word or too long.
+        """
+        (spans,) = self.towers.tokenizer.spans([sentence])
+        words = _words(sentence, spans)
+        self._check(sentence, words)
+        shown = row_of(picture, 0)
+        try:
+            image = shown.picture.image(None)
+        except BrokenPicture as error:
+            raise DataError(f"{shown.key}: {error}; mend it or give another") from error
+        pixels = prepare_view(image, self.towers.image.preprocessing, 0)[None]
+        ids, mask = self.towers.tokenizer([sentence])
+        one = Batch(pair_id=torch.zeros(1, dtype=torch.int64), key=(shown.key,), pixels=pixels, ids=ids, ids_mask=mask)
+        found = self.model(one.to(self.towers.device))
+        grid = self.towers.image.grid
+        there_LGG = found.there_BLP[0, :, : math.prod(grid)].unflatten(1, grid).float().cpu()
+        means_L = found.means_BL[0].sigmoid().float().cpu()
+        grounded = [_grounded(sentence, tokens, spans, there_LGG, means_L) for tokens in words]
+        runs = _runs([word.means > 0.5 for word in grounded])
+        phrases = []
+        for run in runs:
+            tokens = [token for number in run for token in words[number]]
+            phrases.append(_phrase(sentence, tokens, spans, there_LGG, means_L, image.size))
+        fits = found.fit_B.sigmoid().item() if self.matches else None
+        told = {"sentence": sentence, "size": image.size, "probability": fits}
+        return Grounding(**told, phrases=tuple(phrases), words=tuple(grounded))
+
+    def _check(self, sentence: str, words: Sequence[Sequence[int]]) -> None:
+        if not words:
+            raise UsageError("the sentence has no word to look for; give one, as in 'a cat left of a dog'")
+        (length,), most = self.towers.tokenizer.lengths([sentence]), self.towers.tokenizer.context_length
+        if length > most:
+            raise UsageError(f"the sentence has {length} tokens and {most} are read; give a shorter one")
+
+
+def load_grounder(source: str | Path, *, device: str = "auto", cache: FeatureCache | None = None) -> Grounder:
+    """The reader of a run folder. Raises UsageError when there is no such folder or its model ties no words to places.
+
+    device, cache: as in `load`.
+    """
+    path = Path(source)
+    if not path.is_dir():
+        raise UsageError(f"there is no model at {path}; {WAY_OUT}")
+    try:
+        recipe, scenes, model = load_scene_run(
+            path, device=pick_device(device), cache=FeatureCache() if cache is None else cache
+        )
+    except RunError as error:
+        raise UsageError(f"{error}; {WAY_OUT}") from error
+    if not isinstance(model, Reader):
+        raise UsageError(f"{path} ({recipe.model.fusion}) does not tell where words are; {WAY_OUT}")
+    return Grounder(model, scenes.towers, name=str(path), matches=recipe.task.name == "matching")
+
+
+def _words(sentence: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Tokens of each word: pieces that no space parts; punctuation is no word."""
+    words: list[list[int]] = []
+    last = -1
+    for token, (start, end) in enumerate(spans):
+        if start == end or not re.search(r"\w", sentence[start:end]):
+            last = -1
+            continue
+        if start == last:
+            words[-1].append(token)
+        else:
+            words.append([token])
+        last = end
+    return words
+
+
+def _runs(wanted: Sequence[bool]) -> list[list[int]]:
+    """Numbers of neighbours that are all wanted."""
+    runs: list[list[int]] = []
+    for number, each in enumerate(wanted):
+        if each and number and wanted[number - 1]:
+            runs[-1].append(number)
+        elif each:
+            runs.append([number])
+    return runs
+
+
+def _between(sentence: str, tokens: Sequence[int], spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    start, end = spans[tokens[0]][0], spans[tokens[-1]][1]
+    return {"text": sentence[start:end], "start": start, "end": end}
+
+
+def _map(tokens: Sequence[int], there_LGG: torch.Tensor, means_L: torch.Tensor) -> np.ndarray:
+    """The mean log-odds of these tokens, each as far as it means things. -> (G, G)"""
+    own = list(tokens)
+    weight_L = means_L[own] / means_L[own].sum().clamp(min=1e-6)
+    return torch.einsum("l,lgh->gh", weight_L, there_LGG[own]).numpy()
+
+
+def _grounded(
+    sentence: str,
+    tokens: Sequence[int],
+    spans: Sequence[tuple[int, int]],
+    there_LGG: torch.Tensor,
+    means_L: torch.Tensor,
+) -> GroundedWord:
+    map_GG = _chance(_map(tokens, there_LGG, means_L))
+    return GroundedWord(**_between(sentence, tokens, spans), means=means_L[list(tokens)].max().item(), map_GG=map_GG)
+
+
+def _phrase(
+    sentence: str, tokens: Sequence[int], spans: Sequence[tuple[int, int]], there_LGG: torch.Tensor,
+    means_L: torch.Tensor, size: tuple[int, int],
+) -> GroundedPhrase:  # fmt: skip
+    map_GG = _map(tokens, there_LGG, means_L)
+    left, top, right, bottom = box_around_peak(enlarged(map_GG, (FINE, FINE)), 0.0)
+    x, y = size[0] / FINE, size[1] / FINE
+    box = (round(left * x), round(top * y), round(right * x), round(bottom * y))
+    probability = float(_chance(map_GG).max())
+    return GroundedPhrase(**_between(sentence, tokens, spans), box=box, probability=probability)
+
+
+def _chance(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits))
