@@ -53,7 +53,7 @@ def test_no_set_of_cells_beats_the_ceiling() -> None:
 
 
 def test_deletion_falls_and_insertion_rises_with_the_place_that_matters() -> None:
-    """The score is one while the first place is there: found first it is gone after one step of four, last after all."""
+    """The score is one while the first place is there: gone after one step of four, or after all."""
     map_GG = np.array([[0.9, 0.1], [0.3, 0.2]])
 
     def score(left_KGG: np.ndarray) -> np.ndarray:
