@@ -73,7 +73,7 @@ def test_what_cannot_be_done_is_told(runs: dict[str, Path], tiny_run: Path, tmp_
         model.match([broken], ["a cat"])
     with pytest.raises(RunError, match=r"open it with amodal\.load_fused"):
         amodal.load(runs["matching"])
-    with pytest.raises(RunError, match=r"open it with amodal\.load$"):
+    with pytest.raises(RunError, match=r"open it with amodal\.load, or"):
         load_fused(tiny_run)
     with pytest.raises(UsageError, match="there is no model at"):
         load_fused(tmp_path / "nothing")

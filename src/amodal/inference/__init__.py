@@ -2,7 +2,22 @@
 
 from amodal.inference.door import load, load_any, load_fused
 from amodal.inference.fused import FusedModel
+from amodal.inference.grounding import GroundedPhrase, GroundedWord, Grounding
+from amodal.inference.grounding_figure import draw_grounding
 from amodal.inference.model import LabelScore, Model, Picture
 from amodal.inference.table import encode_table
 
-__all__ = ["FusedModel", "LabelScore", "Model", "Picture", "encode_table", "load", "load_any", "load_fused"]
+__all__ = [
+    "FusedModel",
+    "GroundedPhrase",
+    "GroundedWord",
+    "Grounding",
+    "LabelScore",
+    "Model",
+    "Picture",
+    "draw_grounding",
+    "encode_table",
+    "load",
+    "load_any",
+    "load_fused",
+]

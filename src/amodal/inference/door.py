@@ -34,7 +34,10 @@ def load_fused(source: str | Path, *, device: str = "auto", cache: FeatureCache 
     path = _folder(source)
     recipe = read_recipe(str(RunFolder.open(path).recipe))
     if not isinstance(recipe, SceneRecipe):
-        raise RunError(f"{path} learnt from pairs; open it with amodal.load")
+        raise RunError(
+            f"{path} learnt from pairs and not from scenes: open it with amodal.load, or train one with: amodal train "
+            "matching"
+        )
     on, kept = pick_device(device), FeatureCache() if cache is None else cache
     return FusedModel(*load_fused_run(recipe, RunFolder.open(path), device=on, cache=kept), name=str(path))
 

@@ -14,7 +14,9 @@ from amodal.core.errors import DataError, UsageError
 from amodal.data.pictures import BrokenPicture
 from amodal.data.rows import Row
 from amodal.features import prepare_view
+from amodal.inference.grounding import Grounding, grounded
 from amodal.inference.model import Picture, as_row
+from amodal.models import Reader
 from amodal.recipes import SceneSource
 
 _AT_ONCE = 32
@@ -43,6 +45,21 @@ class FusedModel:
         """
         best_N = self._said("answering", pictures, questions).reshape(-1, len(self.source.answers)).argmax(dim=1)
         return [self.source.answers[number] for number in best_N.tolist()]
+
+    def ground(self, picture: Picture, sentence: str) -> Grounding:
+        """Whether the sentence fits the picture, a box for each of its phrases and a heat map for each of its words.
+
+        A phrase is a run of neighbouring words of which the model thinks that they mean things: of "the red apple left
+        of a cat", "red apple" and "cat". Its map is the mean of its words' log-odds, each as far as it means things.
+        Raises DataError for a picture that cannot be read, UsageError for a sentence without a word or too long and for
+        a fusion that ties no words to places.
+        """
+        if not isinstance(self.model, Reader):
+            fusion = self.source.recipe.model.fusion
+            raise UsageError(
+                f"{self.name} ({fusion}) does not tell where words are; train one with: amodal train matching"
+            )
+        return grounded(self.model, self.source, picture, sentence)
 
     @torch.inference_mode()
     def _said(self, job: str, pictures: Sequence[Picture], texts: Sequence[str]) -> Tensor:
