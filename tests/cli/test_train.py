@@ -78,6 +78,16 @@ def test_data_that_is_not_there_leaves_no_folder(cli: Callable[..., Any], tiny_r
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_refused_before_it_trains_leaves_no_folder(
+    cli: Callable[..., Any], tiny_recipe: Path, tmp_path: Path
+) -> None:
+    """The tower has a batch norm, which is known when it is built, after the folder was begun."""
+    refused = cli("train", tiny_recipe, "--out", tmp_path / "run", "--set", "training.gradients=cached")
+    assert refused.code == 2
+    assert "normalises by the statistics of its batch" in refused.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_finished_run_is_neither_resumed_nor_overwritten(
     cli: Callable[..., Any], tiny_recipe: Path, tiny_run: Path
 ) -> None:

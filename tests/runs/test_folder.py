@@ -80,6 +80,16 @@ def test_overwrite_removes_only_what_a_run_writes(tmp_path: Path) -> None:
     assert (kept / "plot.png").read_text() == "mine"
 
 
+def test_remove_leaves_what_is_not_of_a_run(tmp_path: Path) -> None:
+    run, other = stopped_run(tmp_path / "one"), stopped_run(tmp_path / "two")
+    (run.path / ".config.json.abc.part").write_text("{")
+    (other.path / "notes.txt").write_text("mine")
+    run.remove()
+    other.remove()
+    assert not run.path.exists()
+    assert [each.name for each in other.path.iterdir()] == ["notes.txt"]
+
+
 def test_what_a_killed_write_left_does_not_count(tmp_path: Path) -> None:
     (tmp_path / ".config.json.abc.part").write_text("{")
     assert RunFolder.create(tmp_path).config.exists()

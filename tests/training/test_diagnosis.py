@@ -29,13 +29,10 @@ from amodal.training.diagnosis import (
     Window,
     at_chance,
     at_clamp,
-    broken_features,
-    broken_inputs,
     effective_rank,
     is_collapsed,
     mean_cosine,
     modality_gap,
-    not_finite,
     too_high_rate,
     without_gradient,
 )
@@ -220,28 +217,6 @@ def test_what_is_not_finite_stops_before_the_step_and_names_its_row(tmp_path: Pa
     whole.go()
     assert all(torch.equal(x, y) for x, y in zip(again.model.parameters(), whole.model.parameters(), strict=True))
     assert again.found == {}
-
-
-def test_rows_that_are_not_finite() -> None:
-    bad_pixels = torch.ones(4, 3, 2, 2)
-    bad_pixels[2, 0, 0, 0] = torch.nan
-    result = StepResult(loss=torch.tensor(torch.nan), terms={"loss": math.nan}, count=4)
-    everything = {"image": torch.full((4, 2), torch.nan), "text": torch.ones(4, 2)}
-    assert broken_inputs(some_batch(4, pixels=bad_pixels)) == [2]
-    said = not_finite(3, some_batch(4, pixels=bad_pixels), replace(result, features=everything), math.nan)
-    assert said is not None
-    assert "inputs of 1 of 4 rows are not: t.csv:2;" in said.says
-    one = {"image": torch.ones(4, 2), "text": torch.tensor([[1.0, 1], [1, torch.inf], [1, 1], [1, 1]])}
-    assert broken_features(replace(result, features=one)) == [1]
-    said = not_finite(3, some_batch(4), replace(result, features=one), math.nan)
-    assert said is not None
-    assert "features of 1 of 4 rows are not: t.csv:1; look at these rows" in said.says
-    weights = some_batch(4, pixels=torch.ones(4, 3, 2, 2))
-    said = not_finite(3, weights, replace(result, features=everything), math.nan, alone=False)
-    assert said is not None
-    assert "no row of this process stands out: see what another one names" in said.says
-    assert not_finite(3, weights, replace(result, terms={"loss": 1.0}), 2.0) is None
-    assert not_finite(3, weights, replace(result, terms={"loss": 1.0}), math.inf) is not None
 
 
 def test_a_state_that_is_not_finite_is_never_saved(tmp_path: Path) -> None:

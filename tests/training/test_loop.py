@@ -52,8 +52,9 @@ class Pairs:
 
     steps_per_epoch = 5
 
-    def __init__(self, poison: int | None = None) -> None:
-        self.map, self.poison, self.asked = torch.randn(6, 4, generator=generator_for(0)), poison, []
+    def __init__(self, poison: int | None = None, *, by: float = math.nan) -> None:
+        self.map, self.poison, self.by = torch.randn(6, 4, generator=generator_for(0)), poison, by
+        self.asked: list[int] = []
 
     def steps(self, first: int, last: int, *, workers: int = 0) -> Iterator[Batch]:
         for step in range(first, last):
@@ -61,7 +62,7 @@ class Pairs:
             pixels = torch.randn(8, 6, generator=generator_for(1, step % 5))
             words = pixels @ self.map
             if step == self.poison:
-                pixels = pixels * torch.nan
+                pixels = pixels.clamp(-1, 1) * self.by
             text = Tokens(words[:, None], torch.ones(8, 1, dtype=torch.bool), words)
             keys = tuple(f"row {step}.{number}" for number in range(8))
             yield Batch(pair_id=torch.arange(8), key=keys, pixels=pixels, text=text)
@@ -301,8 +302,24 @@ def test_not_a_number_stops_and_names_rows(tmp_path: Path) -> None:
     ) as caught:
         run.go()
     assert "nan" in str(caught.value)
-    assert all(value.isfinite().all() for name, value in run.weights().items() if "running" not in name)
+    assert all(value.isfinite().all() for value in run.weights().values())
     assert [row["epoch"] for row in run.rows] == [1, 2]
+
+
+def test_a_step_that_is_not_made_leaves_the_statistics_of_the_one_before(tmp_path: Path) -> None:
+    """Features overflow and not inputs; the module is named, and the state is that of an early end."""
+
+    def interrupt(row: dict[str, float]) -> None:
+        if row["epoch"] == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    run = Run(tmp_path / "bad", pairs=Pairs(poison=10, by=3e38))
+    with pytest.raises(AmodalError, match=r"not finite is that of image_tower\.layers\.1\. Step 11 was not made"):
+        run.go()
+    early = Run(tmp_path / "early", at_record=interrupt)
+    with pytest.raises(Stopped):
+        early.go()
+    assert same_weights(run, early)
 
 
 @pytest.mark.parametrize("bad", [math.nan, -math.inf])

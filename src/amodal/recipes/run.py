@@ -3,7 +3,8 @@
 import os
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from amodal.core.errors import RunError, UsageError
+from amodal.core.errors import DataError, RunError, UsageError, WeightsError
 from amodal.core.ranks import ALONE, Ranks
 from amodal.data.batches import PairBatches
 from amodal.data.bundled import ATTRIBUTION
@@ -69,12 +70,13 @@ def run_recipe(
     """
     if isinstance(recipe, SceneRecipe):
         _alone(ranks)
-        return run_scenes(recipe, _begun(recipe, out, ranks), device=device, cache=cache, say=say)
+        with _begun(recipe, out, ranks) as folder:
+            return run_scenes(recipe, folder, device=device, cache=cache, say=say)
     places = {name: absolute_source(path) for name in ("source", "judged") if (path := getattr(recipe.data, name))}
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=places)})
     data = _read(recipe, cache, ranks)  # before the folder: a mistyped path leaves nothing behind
-    folder = _begun(recipe, out, ranks)
-    return _run(recipe, folder, data, device=device, cache=cache, say=say, ranks=ranks)
+    with _begun(recipe, out, ranks) as folder:
+        return _run(recipe, folder, data, device=device, cache=cache, say=say, ranks=ranks)
 
 
 def _alone(ranks: Ranks) -> None:
@@ -83,8 +85,12 @@ def _alone(ranks: Ranks) -> None:
         raise UsageError("a recipe that learns from scenes runs in one process; start it without torchrun")
 
 
-def _begun(recipe: Recipe | SceneRecipe, out: Path, ranks: Ranks) -> RunFolder:
-    """The folder of a run, new or stopped. Raises RunError when it holds something else."""
+@contextmanager
+def _begun(recipe: Recipe | SceneRecipe, out: Path, ranks: Ranks) -> Iterator[RunFolder]:
+    """The folder of a run, new or stopped; of one that is refused before it learns anything, nothing stays.
+
+    Raises RunError when it holds something else.
+    """
     with ranks.first_goes_first():
         folder = RunFolder(out) if ranks.rank else RunFolder.create(out, overwrite=RunFolder(out).is_unbegun)
         if folder.recipe.exists() and read_recipe(str(folder.recipe)) != recipe:
@@ -94,7 +100,12 @@ def _begun(recipe: Recipe | SceneRecipe, out: Path, ranks: Ranks) -> RunFolder:
             )
         if ranks.rank == 0:
             write_recipe(recipe, folder.recipe)
-    return folder
+    try:
+        yield folder
+    except (UsageError, DataError, WeightsError):
+        if ranks.rank == 0 and folder.is_unbegun:
+            folder.remove()
+        raise
 
 
 def resume(

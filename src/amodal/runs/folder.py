@@ -157,6 +157,13 @@ class RunFolder:
             for part in folder.glob(".*.part"):
                 part.unlink(missing_ok=True)
 
+    def remove(self) -> None:
+        """Removes what a run writes, and the folder unless it holds something else."""
+        self.sweep()
+        self._clear()
+        if not _is_occupied(self.path):
+            _guarded(self.path, self.path.rmdir)
+
     def drop_checkpoints(self) -> None:
         """Removes the states that training goes on from; a finished run does not need them."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)

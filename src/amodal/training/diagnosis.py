@@ -17,6 +17,7 @@ from amodal.core.errors import AmodalError
 from amodal.objectives import InfoNCE
 from amodal.objectives.infonce import LARGEST_SCALE
 from amodal.runs.findings import Finding, Severity
+from amodal.training.not_finite import not_finite
 from amodal.training.parallel import own_part
 
 AT_CHANCE = 0.99  # of the loss of guessing: less is learning
@@ -32,7 +33,6 @@ WINDOW = (20, 200)  # least and most steps that a loss is averaged over, else an
 LOOKS = 3  # at features and gradients, an epoch; so many in a row make a finding
 LOOK_EVERY = 500  # steps, in a longer epoch
 LOOKED_AT = 64  # different pairs
-SHOWN = 5
 
 
 def mean_cosine(x_BD: Tensor) -> float:
@@ -81,47 +81,6 @@ def cut_captions(texts: Sequence[str], lengths: Sequence[int], limit: int) -> Fi
         "model.text.context_length as far as the text tower goes, or put first what matters."
     )
     return Finding(name="captions cut", severity="warning", says=says, first=0, last=0)
-
-
-def not_finite(step: int, batch: Batch, result: StepResult, norm: float, *, alone: bool = True) -> Finding | None:
-    """Whether the loss or the gradient is NaN or infinite, and in which rows it began where that can be told."""
-    if math.isfinite(result.terms["loss"]) and math.isfinite(norm):
-        return None
-    inputs, features = broken_inputs(batch), broken_features(result)
-    rows, where, todo = range(len(batch)), "with", "no row stands out: lower training.learning_rate"
-    if inputs:
-        rows, where, todo = (
-            inputs,
-            f"where the inputs of {len(inputs)} of {len(batch)} rows are not:",
-            "mend or remove these rows",
-        )
-    elif 0 < len(features) < len(batch):
-        rows, where = features, f"where the features of {len(features)} of {len(batch)} rows are not:"
-        todo = "look at these rows, and where they are sound lower training.learning_rate"
-    elif not alone:
-        todo = "no row of this process stands out: see what another one names, or lower training.learning_rate"
-    names = ", ".join(batch.key[row] for row in rows[:SHOWN])
-    says = (
-        f"loss {result.terms['loss']} and gradient norm {norm} are not both finite in a batch {where} {names}; {todo}. "
-        f"Step {step} was not made, and the last checkpoint stays as it is"
-    )
-    return Finding(name="not finite", severity="error", says=says, first=step, last=step)
-
-
-def broken_inputs(batch: Batch) -> list[int]:
-    """Rows of a batch whose pixels or cached features are not all finite."""
-    given = [batch.pixels, *(side.pooled for side in (batch.image, batch.text) if side is not None)]
-    return _not_finite_rows([x for x in given if x is not None])
-
-
-def broken_features(result: StepResult) -> list[int]:
-    """Rows whose features are not all finite; where these are all rows, the weights are not."""
-    return _not_finite_rows(list(result.features.values()))
-
-
-def _not_finite_rows(given: Sequence[Tensor]) -> list[int]:
-    rows = {row for x in given for row in (~x.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()}
-    return sorted(rows)
 
 
 @dataclass(frozen=True)
@@ -266,12 +225,15 @@ class Diagnosis:
             "lowest": asdict(self._lowest) if self._lowest else None,
         }
 
-    def watch(self, step: int, batch: Batch, result: StepResult, norm: float) -> None:
+    def watch(
+        self, step: int, batch: Batch, result: StepResult, norm: float, again: Callable[[], None] = lambda: None
+    ) -> None:
         """Looks at one step, counted from 1, before it is made; at features and gradients a few times an epoch.
 
-        Raises AmodalError, naming rows of the batch, when the loss or the gradient is NaN or infinite.
+        again: encodes the batch once more as it was. Raises AmodalError, naming rows of the batch and the module where
+        it began, when the loss or the gradient is NaN or infinite.
         """
-        finding = not_finite(step, batch, result, norm, alone=self._alone)
+        finding = not_finite(step, batch, result, norm, model=self._model, again=again, alone=self._alone)
         if finding is not None:
             self._add(finding)
             raise AmodalError(finding.says)

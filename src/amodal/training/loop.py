@@ -24,7 +24,7 @@ from amodal.training.diagnosis import Diagnosis
 from amodal.training.gradients import Gradients
 from amodal.training.memory import Way, choose_gradients
 from amodal.training.optimizer import build_optimizer, warmup_cosine
-from amodal.training.parallel import join_gradients, replicated, whole
+from amodal.training.parallel import join_gradients, replicated, statistics_undone, whole
 
 
 class Batches(Protocol):
@@ -189,11 +189,12 @@ class _Run:
                 started = time.monotonic()
                 batch = batch.to(self.device)
                 gradients = self.gradients or self._choose(batch, parameters)
-                self._sow()
-                result = gradients(task, self.stepped, batch)
-                join_gradients(task, self.ranks)
-                norm = clip_gradients(parameters, limit)
-                self.diagnosis.watch(self.at.step + 1, batch, result, norm)  # raises when these are not finite
+                with statistics_undone(model):
+                    self._sow()
+                    result = gradients(task, self.stepped, batch)
+                    join_gradients(task, self.ranks)
+                    norm = clip_gradients(parameters, limit)
+                    self._watch(batch, result, norm)  # raises when these are not finite
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
@@ -210,6 +211,14 @@ class _Run:
         self.save()
         if stopped:
             raise Stopped(stopped, self.at.step)
+
+    def _watch(self, batch: Batch, result: StepResult, norm: float) -> None:
+        def again() -> None:
+            self._sow()
+            for part in batch.parts(getattr(self.gradients, "rows", len(batch))):
+                self.task.encode(self.model, part)
+
+        self.diagnosis.watch(self.at.step + 1, batch, result, norm, again)
 
     def _agreed(self, caught: list[int]) -> tuple[int, bool]:
         """The signal that any rank has caught (0: none), and whether rank 0 finds it time to save."""

@@ -12,6 +12,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from amodal.core.batch import Batch
+from amodal.core.errors import AmodalError
 from amodal.core.ranks import Ranks
 
 
@@ -56,6 +57,19 @@ def buffers_kept(model: nn.Module) -> Iterator[None]:
     finally:
         for name, buffer in model.named_buffers():
             buffer.copy_(before[name])
+
+
+@contextmanager
+def statistics_undone(model: nn.Module) -> Iterator[None]:
+    """Running statistics of batch norms come out as they went in when an AmodalError is raised inside."""
+    norms = (part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training)
+    before = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
+    try:
+        yield
+    except AmodalError:
+        for buffer, value in before:
+            buffer.copy_(value)
+        raise
 
 
 def alone(model: nn.Module, last: bool) -> AbstractContextManager:
