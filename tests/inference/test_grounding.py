@@ -50,12 +50,17 @@ class Knowing(torch.nn.Module):
     """Knows that tokens 2 (cat) is in the left column of the grid and 5 to 7 (two red dogs) in its lower right corner,
     and that these alone mean things."""
 
+    def __init__(self, doubt: float = 0.0) -> None:
+        super().__init__()
+        self.doubt = doubt
+
     def forward(self, batch: Batch) -> ReadFeatures:
         assert batch.ids is not None
         length = batch.ids.shape[1]
         there = torch.full((1, length, 4, 4), -9.0)
         there[0, 2, :, 0] = 3.0
         there[0, 5:8, 2:, 2:] = 5.0
+        there -= self.doubt
         means = torch.full((1, length), -20.0)
         means[0, [2, 5, 6, 7]] = 20.0
         flat = there.flatten(2)
@@ -77,6 +82,13 @@ def test_phrases_boxes_and_maps_by_hand(reader: FusedModel, picture: Image.Image
     assert found.words[1].map_GG.shape == (4, 4)
     assert found.words[1].map_GG[:, 0] == pytest.approx(1 / (1 + np.exp(-3.0)))
     assert found.words[1].map_GG[:, 1:].max() < 0.001
+
+
+def test_what_is_nowhere_likely_has_a_box_where_it_is_least_unlikely(reader: FusedModel, picture: Image.Image) -> None:
+    doubting: Any = Knowing(8.0)
+    cat = grounded(doubting, reader.source, picture, SENTENCE).phrases[0]
+    assert cat.probability == pytest.approx(1 / (1 + np.exp(5.0)))
+    np.testing.assert_allclose(cat.box, (0, 0, 32 + 64 / 12, 128), atol=2)  # down to one below the highest
 
 
 def test_every_form_of_a_picture_gives_the_same(reader: FusedModel, picture: Image.Image, tmp_path: Path) -> None:

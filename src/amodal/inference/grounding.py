@@ -162,7 +162,9 @@ def _phrase(
     means_L: torch.Tensor, size: tuple[int, int],
 ) -> GroundedPhrase:  # fmt: skip
     map_GG = _map(tokens, there_LGG, means_L)
-    left, top, right, bottom = box_around_peak(enlarged(map_GG, (FINE, FINE)), 0.0)
+    fine = enlarged(map_GG, (FINE, FINE))
+    level = min(0.0, float(fine.max()) - 1.0)  # of what is nowhere above even odds, the strongest part
+    left, top, right, bottom = box_around_peak(fine, level)
     x, y = size[0] / FINE, size[1] / FINE
     box = (round(left * x), round(top * y), round(right * x), round(bottom * y))
     probability = float(_chance(map_GG).max())
