@@ -205,3 +205,14 @@ def test_findings_are_told_and_a_healthy_run_says_so(tmp_path: Path) -> None:
     assert "Nothing wrong was seen in 7 steps of training." in Page(folder.report.read_text()).text
     write_report(folder, CARD, FIGURES, HISTORY)
     assert "Diagnosis" not in Page(folder.report.read_text()).text
+
+
+@pytest.mark.parametrize("known", [set(), {"chance"}, {"chance", "bound"}])
+def test_the_loss_is_explained_as_far_as_its_meaning_is_known(tmp_path: Path, known: set[str]) -> None:
+    """A bound or a chance that the objective does not have is not spoken of."""
+    history = [{"step": s, "epoch": s, "loss": 3.0 / s, **dict.fromkeys(known, 1.0)} for s in range(1, 5)]
+    folder = RunFolder.create(tmp_path)
+    write_report(folder, CARD, FIGURES, history)
+    html = folder.report.read_text(encoding="utf-8")
+    assert ("bound" in html) == ("bound" in known)
+    assert ("stays at chance" in html) == ("chance" in known)

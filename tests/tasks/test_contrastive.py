@@ -83,13 +83,14 @@ def test_every_objective_can_stand_in(objective: nn.Module) -> None:
     assert "bound" not in result.terms
 
 
-def test_decoupled_knows_nothing_at_the_logarithm_of_its_negatives() -> None:
-    batch = batch_of()
-    flat = PairFeatures(*(torch.ones(len(batch), 4) / 2 for _ in range(2)))
-    batch = replace(batch, pair_id=torch.arange(len(batch)))
-    result = Contrastive(InfoNCE(decoupled=True)).score(flat, batch)
-    assert result.terms["chance"] == pytest.approx(math.log(len(batch) - 1))
-    assert result.terms["loss"] == pytest.approx(result.terms["chance"], abs=1e-6)
+@pytest.mark.parametrize("pairs", [[0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 2, 2], [7, 7, 7, 7, 3, 9]])
+@pytest.mark.parametrize("decoupled", [True, False])
+def test_chance_is_the_loss_of_features_that_carry_nothing(pairs: list[int], decoupled: bool) -> None:
+    batch = replace(batch_of(), pair_id=torch.tensor(pairs))
+    flat = PairFeatures(*(torch.ones(6, 4) / 2 for _ in range(2)))
+    terms = Contrastive(InfoNCE(decoupled=decoupled)).score(flat, batch).terms
+    assert terms["loss"] == pytest.approx(terms["chance"], abs=1e-5)
+    assert ("bound" in terms) != decoupled
 
 
 def test_half_precision_reaches_the_towers_and_not_the_loss() -> None:

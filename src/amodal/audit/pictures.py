@@ -131,10 +131,16 @@ def same_picture_findings(table: Table, measured: Measured, same: Same) -> Itera
                 kind=f"leaked-{name}pictures",
                 severity="problem",
                 title=f"{words} across splits",
-                said=f"{many(len(leaked), 'picture')} in more than one split"
-                + (", in copies that look the same." if name else ", byte for byte."),
-                advice=("Look at them, and keep" if name else "Keep")
-                + " each picture in one split: figures on a test picture that was trained on are too good.",
+                said=f"{many(len(leaked), 'group')} of pictures that look the same, in more than one split."
+                if name
+                else f"{many(len(leaked), 'picture')} in more than one split, byte for byte.",
+                advice=(
+                    "Look at them: a copy belongs in the split of the other one, and things that are only drawn alike, "
+                    "as many flags are, may stay. Figures"
+                    if name
+                    else "Keep each picture in one split: figures"
+                )
+                + " on a test picture that was trained on are too good.",
                 cases=tuple(leaked),
             )
         if cases:

@@ -104,3 +104,7 @@ class DoubtingInfoNCE(InfoNCE):
     ) -> Tensor:
         """-> scalar loss of the batch; see `doubting_info_nce`."""
         return doubting_info_nce(image_BD, text_BD, self.logit_scale, pair_id, doubt=self.doubt, ranks=ranks)
+
+    def terms(self, loss: float, pair_id: Tensor, *, ranks: Ranks = ALONE) -> dict[str, float]:
+        """Nothing: its values lie so near 1 / doubt that none of them says that nothing is learnt."""
+        return {}

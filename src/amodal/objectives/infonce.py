@@ -215,6 +215,15 @@ class InfoNCE(nn.Module):
         """-> scalar loss of the batch; see `info_nce`."""
         return _tiled(image_BD, text_BD, self.logit_scale, pair_id, ranks, self.label_smoothing, self.decoupled)
 
+    def terms(self, loss: float, pair_id: Tensor, *, ranks: Ranks = ALONE) -> dict[str, float]:
+        """What a loss means, by name: `chance`, which features that carry nothing cost, and `bound`, the
+        `mutual_information_bound`, which the decoupled loss does not give. pair_id: (B,) of this rank."""
+        if self.decoupled:
+            _, group_N, count_G = ranks.gather(pair_id).unique(return_inverse=True, return_counts=True)
+            return {"chance": (len(group_N) - count_G[group_N]).double().log().mean().item()}
+        size = len(pair_id) * ranks.count
+        return {"chance": math.log(size), "bound": mutual_information_bound(loss, size)}
+
     @torch.no_grad()
     def clamp(self) -> None:
         """Keeps a learned scale within [0, ln(100)]; called after the optimiser's step."""

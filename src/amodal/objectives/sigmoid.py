@@ -116,6 +116,10 @@ class SigmoidLoss(nn.Module):
         """-> scalar loss of the batch; see `sigmoid_loss`."""
         return sigmoid_loss(image_BD, text_BD, self.logit_scale, self.logit_bias, pair_id, ranks=ranks)
 
+    def terms(self, loss: float, pair_id: Tensor, *, ranks: Ranks = ALONE) -> dict[str, float]:
+        """Nothing: its value depends on the bias as much as on what the features carry."""
+        return {}
+
     @torch.no_grad()
     def clamp(self) -> None:
         """Called after the optimiser's step."""

@@ -145,5 +145,9 @@ class TripletLoss(nn.Module):
         """-> scalar loss of the batch; see `triplet_loss`."""
         return triplet_loss(image_BD, text_BD, pair_id, margin=self.margin, negatives=self.negatives, ranks=ranks)
 
+    def terms(self, loss: float, pair_id: Tensor, *, ranks: Ranks = ALONE) -> dict[str, float]:
+        """Nothing: hard negatives keep it near the margin while ranks get better."""
+        return {}
+
     def clamp(self) -> None:
         """Nothing to keep within limits."""

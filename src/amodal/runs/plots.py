@@ -43,7 +43,7 @@ PALETTES: dict[Theme, Palette] = {
 
 
 def plot_loss(history: Rows, theme: Theme = "light") -> "Figure":
-    """Loss and the mutual-information bound against the step, in nats, with ln(batch) where both are known.
+    """Loss and the mutual-information bound against the step, in nats, with the loss of chance, as far as known.
 
     A loss that stays at the dashed line has learnt nothing: it is what features that carry nothing would get.
     """
@@ -54,13 +54,14 @@ def plot_loss(history: Rows, theme: Theme = "light") -> "Figure":
         _curve(axes, *_column(history, "validation/loss"), colours.other, "validation loss", marker="o"),
         _curve(axes, *_column(history, "bound"), colours.text, "information bound"),
     ]
-    ceilings = [row["loss"] + row["bound"] for row in history if "loss" in row and "bound" in row]
-    if ceilings:
-        ceiling = float(np.median(ceilings))
+    chance = _column(history, "chance")[1]
+    if len(chance):
+        ceiling = float(np.median(chance))
         axes.axhline(ceiling, color=colours.faint, linewidth=1, linestyle=(0, (4, 3)))
-        ends.append((ceiling, "ln(batch): chance", colours.faint))
+        ends.append((ceiling, "chance", colours.faint))
     _label_ends(axes, ends)
-    _title(axes, "Loss and mutual-information bound", "nats")
+    bound = any("bound" in row for row in history)
+    _title(axes, "Loss and mutual-information bound" if bound else "Loss", "nats" if len(chance) else "")
     _steps(axes)
     return figure
 

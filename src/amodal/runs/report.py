@@ -152,7 +152,8 @@ def _curves(folder: RunFolder, history: Sequence[Mapping[str, float]]) -> str:
     drawn = []
     columns = {name for row in history for name in row}
     if "loss" in columns:
-        drawn.append(_plot(folder, "loss", lambda theme: plots.plot_loss(history, theme), LOSS_SAYS))
+        said = " ".join(says for name, says in LOSS_SAYS.items() if name in columns)
+        drawn.append(_plot(folder, "loss", lambda theme: plots.plot_loss(history, theme), said))
     if any(name.startswith("validation/") and "loss" not in name for name in columns):
         drawn.append(_plot(folder, "recall", lambda theme: plots.plot_recall(history, theme=theme), RECALL_SAYS))
     if "learning_rate" in columns:
@@ -162,7 +163,11 @@ def _curves(folder: RunFolder, history: Sequence[Mapping[str, float]]) -> str:
     return f'<h2>Training</h2>\n<div class="pair">{"".join(drawn)}</div>' if drawn else ""
 
 
-LOSS_SAYS = "The bound is ln(batch) less the loss. A loss that stays at ln(batch) has learnt nothing."
+LOSS_SAYS = {
+    "loss": "What training makes small.",
+    "bound": "The bound is ln(batch) less the loss.",
+    "chance": "A loss that stays at chance, the dashed line, has learnt nothing.",
+}
 RECALL_SAYS = "Share of validation queries whose match is among the first K found."
 SCALE_SAYS = "The inverse temperature that the model learnt."
 RATE_SAYS = "The schedule as it was run."

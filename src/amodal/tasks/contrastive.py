@@ -1,6 +1,5 @@
 """Contrastive alignment: a dual encoder and an objective on pairs, InfoNCE by default (Radford et al. 2021)."""
 
-import math
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import nn
 from amodal.core.batch import Batch, StepResult
 from amodal.core.ranks import ALONE, Ranks
 from amodal.models import DualEncoder, PairFeatures
-from amodal.objectives import InfoNCE, mutual_information_bound
+from amodal.objectives import InfoNCE
 
 
 class Contrastive(nn.Module):
@@ -37,15 +36,11 @@ class Contrastive(nn.Module):
             return model(batch)
 
     def score(self, features: PairFeatures, batch: Batch) -> StepResult:
-        """The loss of encoded pairs with the scale in force; of InfoNCE also its bound on mutual information, and as
-        `chance` what it costs to know nothing."""
+        """The loss of encoded pairs with the scale in force, and what the objective says of it (its `terms`)."""
         loss = self.objective(features.image_BD, features.text_BD, batch.pair_id, ranks=self.ranks)
-        value, pairs = loss.item(), len(batch) * self.ranks.count
-        terms = {"loss": value, "logit_scale": self.objective.logit_scale.item()}
-        if type(self.objective) is InfoNCE:  # a kind of it is another loss
-            terms["chance"] = math.log(pairs - self.objective.decoupled)
-            if not self.objective.decoupled:
-                terms["bound"] = mutual_information_bound(value, pairs)
+        value = loss.item()
+        told = self.objective.terms(value, batch.pair_id, ranks=self.ranks)
+        terms = {"loss": value, "logit_scale": self.objective.logit_scale.item(), **told}
         detached = {"image": features.image_BD.detach(), "text": features.text_BD.detach()}
         return StepResult(loss=loss, terms=terms, count=len(batch), features=detached)
 

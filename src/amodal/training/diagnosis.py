@@ -114,7 +114,8 @@ class Window:
 
 
 def at_chance(window: Window) -> str:
-    """Whether the loss is no less than 99 % of what guessing costs, ln(batch) for InfoNCE. -> what to say, or nothing
+    """Whether the loss is no less than 99 % of what guessing costs, the logarithm of how many there are to choose from:
+    of the batch for InfoNCE, of the negatives when decoupled, of batch and queue. -> what to say, or nothing
 
     Objectives that know no such loss have a chance of 0.
     """
@@ -122,7 +123,8 @@ def at_chance(window: Window) -> str:
         return ""
     guessing = window.chance / window.steps
     return (
-        f"The loss is {window.mean():.3f} over {window}; guessing costs {guessing:.3f}, ln(batch). Nothing is learnt. "
+        f"The loss is {window.mean():.3f} over {window}; guessing costs {guessing:.3f}, "
+        f"ln({math.exp(guessing):,.0f}). Nothing is learnt. "
         "See that each caption stands beside its own picture, then try a learning rate 10 times lower and 10 times "
         "higher."
     )
