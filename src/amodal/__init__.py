@@ -7,8 +7,8 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     # Nothing heavy is imported before it is needed: `import amodal` must stay under 0.15 s.
-    if name == "load":
-        from amodal.inference import load
+    if name in ("load", "load_fused"):
+        from amodal import inference
 
-        return load
+        return getattr(inference, name)
     raise AttributeError(f"module 'amodal' has no attribute {name!r}")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from amodal.metrics.grounding import box_around_peak, box_iou, grid_ceiling, mask_iou, pointed
+from amodal.metrics.grounding import box_around_peak, box_iou, deletion_insertion, grid_ceiling, mask_iou, pointed
 
 MAP = np.array([[0.0, 3.0, 0.0, 2.0], [0.0, 1.0, 0.0, 2.5], [-1.0, -1.0, -1.0, -1.0]])
 
@@ -50,3 +50,17 @@ def test_no_set_of_cells_beats_the_ceiling() -> None:
         cells = np.array([chosen >> cell & 1 for cell in range(9)], bool).reshape(3, 3)
         best = max(best, mask_iou(cells.repeat(2, 0).repeat(2, 1), true))
     assert grid_ceiling(true, 3) == pytest.approx(best)
+
+
+def test_deletion_falls_and_insertion_rises_with_the_place_that_matters() -> None:
+    """The score is one while the first place is there: gone after one step of four, or after all."""
+    map_GG = np.array([[0.9, 0.1], [0.3, 0.2]])
+
+    def score(left_KGG: np.ndarray) -> np.ndarray:
+        return left_KGG[:, 0, 0].astype(float)
+
+    assert deletion_insertion(score, map_GG, steps=4) == pytest.approx((0.125, 0.875))
+    assert deletion_insertion(score, -map_GG, steps=4) == pytest.approx((0.875, 0.125))
+    assert deletion_insertion(lambda left: np.full(len(left), 0.3), map_GG) == pytest.approx((0.3, 0.3))
+    with pytest.raises(ValueError, match="at least 1"):
+        deletion_insertion(score, map_GG, steps=0)

@@ -14,7 +14,7 @@ IMAGE_WIDTH, TEXT_WIDTH = 9, 6
 MODELS = ["reader", "co-attention", "queries"]
 
 
-def built(name: str, answers: int = 3) -> nn.Module:
+def built(name: str, answers: int = 3) -> Fused | Reader:
     torch.manual_seed(0)
     towers, grid = (nn.Identity(), nn.Identity()), (2, 3)
     if name == "reader":

@@ -1,5 +1,7 @@
 """Maps of several stages on one grid: the same numbers as the network's own maps, each at its place."""
 
+from typing import Any
+
 import timm
 import torch
 
@@ -15,7 +17,8 @@ def test_places_hold_the_maps_of_the_stages() -> None:
     assert tower.width == 112 * 4 + 320
     pixels = torch.randn(2, 3, 64, 64)
     tokens = tower(pixels)
-    fine, coarse = network.forward_intermediates(pixels, indices=[3, 4], intermediates_only=True)
+    maps: Any = network
+    fine, coarse = maps.forward_intermediates(pixels, indices=[3, 4], intermediates_only=True)
     assert tokens.mask.all()
     torch.testing.assert_close(tokens.sequence[:, 1, 448:], coarse[:, :, 0, 1])
     torch.testing.assert_close(tokens.sequence[:, 2, :448].view(2, 112, 2, 2), fine[:, :, 2:4, 0:2])

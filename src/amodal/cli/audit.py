@@ -31,10 +31,10 @@ def limits(
 
     amodal audit limits
     """
-    import amodal
     from amodal.audit import all_trials, measure, write_limits_page
+    from amodal.inference import load_any
 
-    loaded = [amodal.load(run, device=device) for run in runs or [None]]
+    loaded = [load_any(run, device=device) for run in runs or [None]]
     trials = all_trials(count, split=split)
     measured = measure({model.name: model.match for model in loaded}, trials, split)
     page = write_limits_page(out / "limits.html", measured)

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from amodal.cli import audit, classify, doctor, encode, evaluate, recipes, scenes, study, train
+from amodal.cli import audit, classify, doctor, encode, evaluate, ground, recipes, scenes, study, train
 from amodal.cli import demo as demo_verb
 from amodal.core.errors import AmodalError, Interrupted, UsageError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("classify")(classify.classify)
+app.command("ground")(ground.ground)
 app.command("encode")(encode.encode)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo_verb.demo)

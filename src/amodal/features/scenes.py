@@ -23,6 +23,8 @@ from amodal.data.tokenizers import Tokenizer
 from amodal.features.extract import PICTURES_A_BATCH, image_name, prepare_view, text_name, texts_a_batch
 from amodal.towers import HuggingFaceTextTower, StageTower
 
+PREFERRED = 8
+
 
 class WordStates(NamedTuple):
     """The states of all words of M texts behind each other, (sum of L, F) float16; text m has rows start[m] to
@@ -173,8 +175,8 @@ class SceneLines:
 class SceneBatches:
     """Groups of lines at random, each scene once an epoch; see `training.Batches`.
 
-    size: groups of a batch. prefer: kinds of which a scene's group is drawn three times as often as of others, since
-    they take longest to learn.
+    size: groups of a batch. prefer: kinds of which a scene's group is drawn `PREFERRED` times as often as of
+    others, since they take longest to learn.
     """
 
     def __init__(self, lines: SceneLines, *, size: int, seed: int, prefer: Sequence[str] = ()) -> None:
@@ -182,7 +184,7 @@ class SceneBatches:
         self._of: dict[int, list[int]] = {}
         for group, members in enumerate(lines.groups):
             first = lines.lines[members[0]]
-            self._of.setdefault(first.scene, []).extend([group] * (3 if first.kind in prefer else 1))
+            self._of.setdefault(first.scene, []).extend([group] * (PREFERRED if first.kind in prefer else 1))
         self._scenes = list(self._of)
         self.steps_per_epoch = max(1, len(self._scenes) // size)
 

@@ -1,7 +1,23 @@
-"""The object a person holds, and its door: `load`."""
+"""The objects a person holds, and their doors: `load`, and `load_fused` for what learnt from scenes."""
 
-from amodal.inference.door import load
+from amodal.inference.door import load, load_any, load_fused
+from amodal.inference.fused import FusedModel
+from amodal.inference.grounding import GroundedPhrase, GroundedWord, Grounding
+from amodal.inference.grounding_figure import draw_grounding
 from amodal.inference.model import LabelScore, Model, Picture
 from amodal.inference.table import encode_table
 
-__all__ = ["LabelScore", "Model", "Picture", "encode_table", "load"]
+__all__ = [
+    "FusedModel",
+    "GroundedPhrase",
+    "GroundedWord",
+    "Grounding",
+    "LabelScore",
+    "Model",
+    "Picture",
+    "draw_grounding",
+    "encode_table",
+    "load",
+    "load_any",
+    "load_fused",
+]

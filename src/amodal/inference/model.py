@@ -41,7 +41,7 @@ class Model:
         """Unit vectors of pictures. -> (N, D); of a single one (D,). Raises DataError for one it cannot read."""
         if isinstance(pictures, Picture):
             return self.encode_image([pictures])[0]
-        rows = [_row(picture, number) for number, picture in enumerate(pictures)]
+        rows = [as_row(picture, number) for number, picture in enumerate(pictures)]
         if not rows:
             return self.encode_text([])
         skipped = SkipLog(limit=1.0)
@@ -117,7 +117,8 @@ class Model:
         ]
 
 
-def _row(picture: Picture, number: int) -> Row:
+def as_row(picture: Picture, number: int) -> Row:
+    """A picture in any form, named by its path or else its number."""
     reference: PictureRef
     if isinstance(picture, bytes):
         key, reference = f"picture {number}", BytesRef(picture)

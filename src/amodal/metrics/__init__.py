@@ -1,11 +1,21 @@
 """Numbers from arrays. Nothing here knows a model."""
 
 from amodal.metrics.bootstrap import Figure, bootstrap_crossed, bootstrap_mean, crossed_mean
-from amodal.metrics.grounding import Box, box_around_peak, box_iou, grid_ceiling, mask_iou, pointed
+from amodal.metrics.grounding import (
+    Box,
+    Erased,
+    box_around_peak,
+    box_iou,
+    deletion_insertion,
+    grid_ceiling,
+    mask_iou,
+    pointed,
+)
 from amodal.metrics.ranks import best_matches, first_match_ranks
 
 __all__ = [
     "Box",
+    "Erased",
     "Figure",
     "best_matches",
     "bootstrap_crossed",
@@ -13,6 +23,7 @@ __all__ = [
     "box_around_peak",
     "box_iou",
     "crossed_mean",
+    "deletion_insertion",
     "first_match_ranks",
     "grid_ceiling",
     "mask_iou",

@@ -3,9 +3,19 @@
 H W rows and columns of a map · a box is (left, top, right, bottom), right and bottom one past the last
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 Box = tuple[int, int, int, int]
+
+
+class Erased(NamedTuple):
+    """deletion: lower is better; insertion: higher is better; of scores from 0 to 1 both are shares."""
+
+    deletion: float
+    insertion: float
 
 
 def pointed(map_HW: np.ndarray, true_HW: np.ndarray) -> float:
@@ -48,6 +58,26 @@ def box_around_peak(map_HW: np.ndarray, level: float) -> Box:
     return min(columns), min(rows), max(columns) + 1, max(rows) + 1
 
 
+def deletion_insertion(score: Callable[[np.ndarray], np.ndarray], map_GG: np.ndarray, steps: int = 8) -> Erased:
+    """How a score falls while the places of a map are taken away, the highest first, and rises while they come back
+    (Petsiuk et al. 2018). -> Erased
+
+    score: of pictures in which only some places are left, given as (K, G, G) bool, -> (K,). Both are means over the
+    curve (trapezoids over the share of places); a map that tells nothing gets the same for both, in the mean over maps.
+    Places of equal value go in the order of the grid. Raises ValueError for fewer than one step.
+    """
+    if steps < 1:
+        raise ValueError(f"a curve of {steps} steps has no area; give at least 1")
+    order = np.argsort(-map_GG, axis=None, kind="stable")
+    counts = np.linspace(0, map_GG.size, steps + 1).round().astype(int)
+    left_KP = np.ones((steps + 1, map_GG.size), bool)
+    for row, count in enumerate(counts):
+        left_KP[row, order[:count]] = False
+    left_KGG = left_KP.reshape(-1, *map_GG.shape)
+    share_K = counts / map_GG.size
+    return Erased(*(_area_under(score(kept_KGG), share_K) for kept_KGG in (left_KGG, ~left_KGG)))
+
+
 def grid_ceiling(true_HW: np.ndarray, side: int) -> float:
     """The highest intersection over union that any set of cells of a side x side grid has with these places.
 
@@ -65,3 +95,8 @@ def grid_ceiling(true_HW: np.ndarray, side: int) -> float:
 
 def _area(box: Box) -> int:
     return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _area_under(value_K: np.ndarray, at_K: np.ndarray) -> float:
+    """By trapezoids."""
+    return float(((value_K[1:] + value_K[:-1]) / 2) @ np.diff(at_K))

@@ -6,16 +6,22 @@ from amodal.recipes.judge import Verdict, judge
 from amodal.recipes.load import Loaded, load_run
 from amodal.recipes.pairs import judged_pairs
 from amodal.recipes.run import Finished, resume, run_recipe
+from amodal.recipes.scene_data import SceneSource
+from amodal.recipes.scene_run import load_fused
+from amodal.recipes.scene_schema import SceneRecipe
 from amodal.recipes.schema import Recipe, parse_recipe
 
 __all__ = [
     "Finished",
     "Loaded",
     "Recipe",
+    "SceneRecipe",
+    "SceneSource",
     "Verdict",
     "evaluate_run",
     "judge",
     "judged_pairs",
+    "load_fused",
     "load_recipe",
     "load_run",
     "parse_recipe",

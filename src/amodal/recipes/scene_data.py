@@ -85,6 +85,10 @@ class SceneSource:
             groups=groups,
         )
 
+    def said(self, scene: Scene) -> list[Caption | Question]:
+        """All that is said of a scene, line by line."""
+        return [each for group in self._groups(scene) for _, each, _ in group]
+
     def pointings(self, split: str, lines: SceneLines) -> Iterator[Pointing]:
         """Each phrase of what is true or asked of the scenes of a split, whose things are there; lines: theirs."""
         number = 0
