@@ -7,6 +7,7 @@ import pytest
 
 import amodal
 from amodal.audit import examine
+from amodal.audit.suspects import suspicious_pairs
 from amodal.data.rows import Row, Table, caption_pair
 from amodal.data.sources import open_table
 from amodal.inference import Model
@@ -60,3 +61,15 @@ def test_the_context_is_that_of_the_model(shapes: Path, model: Model) -> None:
     assert [case.rows for case in finding.cases] == [(0,)]
     assert "cut at 12 tokens" in finding.said
     assert examine(long).finding("long-captions") is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_pair_that_fills_the_sample_has_nothing_to_be_compared_with(
+    shapes: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One caption is sampled; rows of its own pair cannot be judged by it, the others can."""
+    monkeypatch.setattr("amodal.audit.suspects.SAMPLE", 1)
+    rows = [replace(row, captions=("a cat",), pair="cat") for row in open_table(shapes).rows[:3]]
+    rows.append(swapped(rows[0], "a dog"))
+    for finding in suspicious_pairs(rows, range(4), model):
+        assert {case.rows[0] for case in finding.cases} <= {3}

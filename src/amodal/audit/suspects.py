@@ -62,11 +62,9 @@ def _doubted(
     own_T = (image_BD[place_T] * model.encode_text([text for _, text in said])).sum(axis=1)
     cosine_BS = image_BD @ others_SD.T
     cosine_BS[np.array([rows[number].pair for number in seen])[:, None] == pairs_S[None, :]] = np.nan
-    mean_B, spread_B = np.nanmean(cosine_BS, axis=1), np.nanstd(cosine_BS, axis=1).clip(1e-6)
-    counted_B = (~np.isnan(cosine_BS)).sum(axis=1)
     for (place, text), own in zip(said, own_T, strict=True):
-        share = float((cosine_BS[place] >= own).sum()) / counted_B[place]
-        if share >= DOUBTFUL:
-            row = seen[place]
+        others = cosine_BS[place][~np.isnan(cosine_BS[place])]
+        if len(others) and (share := float((others >= own).mean())) >= DOUBTFUL:  # none: the sample is all of its pair
             note = f"{share:.0%} of other captions fit as well: {text}"
-            yield float((own - mean_B[place]) / spread_B[place]), case_of(rows, [row], note)
+            deviations = float((own - others.mean()) / max(others.std(), 1e-6))
+            yield deviations, case_of(rows, [seen[place]], note)
