@@ -75,12 +75,13 @@ def test_a_bag_of_words_fails_exactly_where_only_the_order_tells(measured: Measu
 
 
 def test_the_word_for_a_figure() -> None:
-    def figure(low: float, high: float) -> Figure:
-        return Figure(value=0.5, low=low, high=high, chance=0.5, n=9)
+    def figure(low: float, high: float, n: int = 6) -> Figure:
+        return Figure(value=0.5, low=low, high=high, chance=0.5, n=n)
 
     assert told(figure(0.5, 0.9)) == "not told"
     assert told(figure(0.51, 0.9)) == "told"
     assert told(figure(0.1, 0.49)) == "reversed"
+    assert told(figure(1.0, 1.0, n=5)) == "too few"  # a coin does so once in sixteen, either way
 
 
 def test_pictures_of_one_group_count_once() -> None:

@@ -22,7 +22,10 @@ def test_the_page_shows_models_side_by_side(tmp_path: Path) -> None:
     }
     measured = measure(models, TRIALS, "seen")
     page = write_limits_page(tmp_path / "new" / "limits.html", measured).read_text(encoding="utf-8")
-    assert limits_headline(measured) == "a <dual> encoder does not tell: how many, rare names. fused tells all of them."
+    counted = measure(models, {"counting": TRIALS["counting"]}, "seen")
+    assert limits_headline(counted) == "a <dual> encoder does not tell: how many. fused tells all of them."
+    assert limits_headline(measured).endswith("Too few trials to say what fused tells of: rare names.")
+    assert "all of them" not in limits_headline(measured)
     assert "a &lt;dual&gt; encoder" in page
     assert "<dual>" not in page
     assert "&lt;b&gt;0&lt;/b&gt; cats" in page

@@ -151,6 +151,8 @@ def test_bytes_of_a_pair_are_counted_and_the_model_is_left_as_it_was() -> None:
         ("auto", 4, 1 << 30, Cached(4)),
         ("cached", 0, 1 << 30, Cached(22)),
         ("accumulated", 5, 1 << 30, Accumulated(5)),
+        ("accumulated", 7, 1 << 30, Accumulated(6)),  # and not three of seven and one that has no negatives
+        ("cached", 21, 1 << 30, Cached(11)),
     ],
 )
 def test_the_way_follows_the_memory(

@@ -15,6 +15,9 @@ from amodal.audit.trials import CHANCE, LIMITS, Limit, Trial
 from amodal.core.errors import DataError
 from amodal.metrics import Figure, bootstrap_mean
 
+FEWEST = 6
+"""Independent trials: fewer come out all alike by chance more often than an interval of 95 % allows."""
+
 Match = Callable[[Sequence[Image.Image], Sequence[str]], np.ndarray]
 """How well each picture (N) fits its own text (N); higher is better. -> (N,)"""
 
@@ -51,7 +54,9 @@ def measure(models: Mapping[str, Match], trials: Mapping[str, Sequence[Trial]], 
 
 
 def told(figure: Figure) -> str:
-    """The figure in a word: "told", at chance ("not told"), or the wrong way round ("reversed")."""
+    """The figure in a word: "told", at chance ("not told"), the wrong way round ("reversed"), or "too few" trials."""
+    if figure.n < FEWEST:
+        return "too few"
     if figure.low > CHANCE:
         return "told"
     return "reversed" if figure.high < CHANCE else "not told"

@@ -13,7 +13,7 @@ from amodal.metrics import Figure
 from amodal.runs import Thumbnails, html_page, shown_caption
 
 _TITLES = {"scenes": "Scenes", "bundled": "Single pictures"}
-_BADGES = {"told": "note", "not told": "warning", "reversed": "problem"}
+_BADGES = {"told": "note", "not told": "warning", "reversed": "problem", "too few": "note"}
 _EXAMPLES = 4
 _NOTE = (
     '<p class="note">Each picture comes with a true sentence and a false one. A figure is the share of trials in which '
@@ -47,8 +47,15 @@ def limits_headline(measured: Measured) -> str:
     """What each model cannot tell, in a sentence each."""
     said = []
     for model, figures in measured.figures.items():
-        lost = [limit.title.lower() for limit in measured.limits if told(figures[limit.name]) != "told"]
-        said.append(f"{model} does not tell: {', '.join(lost)}." if lost else f"{model} tells all of them.")
+        names: dict[str, list[str]] = {word: [] for word in _BADGES}
+        for limit in measured.limits:
+            names[told(figures[limit.name])].append(limit.title.lower())
+        if lost := names["not told"] + names["reversed"]:
+            said.append(f"{model} does not tell: {', '.join(lost)}.")
+        if few := names["too few"]:
+            said.append(f"Too few trials to say what {model} tells of: {', '.join(few)}.")
+        if not lost and not few:
+            said.append(f"{model} tells all of them.")
     return " ".join(said)
 
 

@@ -1,5 +1,6 @@
 """How many pairs of a batch fit in memory at once, measured on a few of them."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ def choose_gradients(
 ) -> tuple[Gradients, str]:
     """The way to get gradients of batches like this one, and a sentence that says why.
 
-    auto: in one pass if the batch fits in memory, else cached in two. rows: pairs of a part, 0 as many as fit.
+    auto: in one pass if the batch fits in memory, else cached in two. rows: most pairs of a part, 0 as many as fit.
     Raises RecipeError when parts are needed for a model whose rows depend on each other.
     """
     if way == "plain":
@@ -34,6 +35,9 @@ def choose_gradients(
     if rows == 0 and (way == "auto" and fitting >= len(batch)):
         return plain, f"gradients in one pass over {len(batch):,} pairs: {said}"
     rows = min(rows or 1 << (fitting.bit_length() - 1), len(batch))
+    rows = math.ceil(
+        len(batch) / math.ceil(len(batch) / rows)
+    )  # parts of a size: a last one of one pair has no negative
     if way == "accumulated":
         return Accumulated(rows), f"gradients accumulated over parts of {rows:,} of {len(batch):,} pairs: {said}"
     refuse_batch_statistics(model)
