@@ -1,5 +1,6 @@
 """Maps of several stages on one grid: the same numbers as the network's own maps, each at its place."""
 
+import copy
 from typing import Any
 
 import timm
@@ -11,11 +12,15 @@ from amodal.towers import ImagePreprocessing, StageTower
 @torch.no_grad()
 def test_places_hold_the_maps_of_the_stages() -> None:
     torch.manual_seed(0)
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-    tower = StageTower(network, (3, 4), ImagePreprocessing(size=64)).eval()
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False).double().eval()
+    for norm in [part for part in network.modules() if isinstance(part, torch.nn.BatchNorm2d)]:
+        torch.nn.init.uniform_(norm.running_mean, -0.1, 0.1)
+        torch.nn.init.uniform_(norm.weight, 0.5, 2)
+    tower = StageTower(copy.deepcopy(network), (3, 4), ImagePreprocessing(size=64)).eval()
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in tower.modules())
     assert tower.grid == (2, 2)
     assert tower.width == 112 * 4 + 320
-    pixels = torch.randn(2, 3, 64, 64)
+    pixels = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     tokens = tower(pixels)
     maps: Any = network
     fine, coarse = maps.forward_intermediates(pixels, indices=[3, 4], intermediates_only=True)

@@ -17,12 +17,20 @@ from amodal.data.rows import Row, SkipLog
 from amodal.data.tokenizers import Tokenizer
 from amodal.data.transforms import to_tensor
 from amodal.features.cache import FeatureCache
-from amodal.features.extract import image_features, image_name, prepare_view, text_features, text_name, texts_a_batch
+from amodal.features.extract import (
+    image_features,
+    image_name,
+    pictures_a_batch,
+    prepare_view,
+    text_features,
+    text_name,
+    texts_a_batch,
+)
 from amodal.features.parts import pooled_tokens
 from amodal.models import DualEncoder
 from amodal.towers import ImagePreprocessing
 
-PICTURES_A_BATCH, ROWS_A_HEAD = 32, 4096
+ROWS_A_HEAD = 4096
 
 
 def is_frozen(tower: nn.Module) -> bool:
@@ -75,26 +83,26 @@ class Encoder:
             return (self.head_images(features_VNF) if kept else np.empty((0, 0), np.float32)), kept
         preprocessing: ImagePreprocessing = self.model.image_tower.preprocessing
         kept, vectors = [], []
+        size = pictures_a_batch(self.device)
         with progress("Pictures", len(rows), "pictures") as bar:
-            for start in range(0, len(rows), PICTURES_A_BATCH):
+            for start in range(0, len(rows), size):
                 pixels = []
-                for place, image in readable_pictures(
-                    rows[start : start + PICTURES_A_BATCH], preprocessing.size, skipped
-                ):
+                for place, image in readable_pictures(rows[start : start + size], preprocessing.size, skipped):
                     pixels.append(prepare_view(image, preprocessing, 0))
                     kept.append(start + place)
                 if pixels:
                     vectors.append(self.pixels(torch.stack(pixels)))
-                bar.update(min(PICTURES_A_BATCH, len(rows) - start))
+                bar.update(min(size, len(rows) - start))
         return (np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)), kept
 
     def fitted(self, fitted: Sequence[Tensor]) -> np.ndarray:
         """Unit vectors of pictures as `fit_picture` makes them for the image tower. -> (N, D)"""
         mean, std = self.model.image_tower.preprocessing.mean, self.model.image_tower.preprocessing.std
         vectors = []
+        size = pictures_a_batch(self.device)
         with progress("Pictures", len(fitted), "pictures") as bar:
-            for start in range(0, len(fitted), PICTURES_A_BATCH):
-                part = fitted[start : start + PICTURES_A_BATCH]
+            for start in range(0, len(fitted), size):
+                part = fitted[start : start + size]
                 vectors.append(self.pixels(torch.stack([to_tensor(x, mean, std) for x in part])))
                 bar.update(len(part))
         return np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)

@@ -22,7 +22,6 @@ from amodal.features.cache import FeatureCache
 from amodal.towers import ImagePreprocessing, fingerprint
 
 Loaded = TypeVar("Loaded")
-PICTURES_A_BATCH = 32
 
 
 def prepare_view(image: Image.Image, preprocessing: ImagePreprocessing, view: int) -> Tensor:
@@ -33,6 +32,12 @@ def prepare_view(image: Image.Image, preprocessing: ImagePreprocessing, view: in
     else:
         fitted = random_view(image, preprocessing.size, generator_for(view, "view"), smallest=0.6)
     return to_tensor(fitted, preprocessing.mean, preprocessing.std)
+
+
+def pictures_a_batch(device: torch.device) -> int:
+    """How many pictures go through a tower at once: on a CPU so few that a layer finds in its caches what the one
+    before it left there."""
+    return 4 if device.type == "cpu" else 64
 
 
 def texts_a_batch(device: torch.device) -> int:
@@ -95,7 +100,7 @@ def image_features(
         names = [keys[content, view] for content, _ in loaded for view in views]
         return dict(zip(names, pooled, strict=True))
 
-    size = max(1, PICTURES_A_BATCH // len(views))
+    size = max(1, pictures_a_batch(device) // len(views))
     found.update(_compute(missing, load, run, size=size, label="Image tower", unit="pictures", cache=cache))
     kept = [i for i, content in enumerate(contents) if all(keys[content, view] in found for view in views)]
     if not kept:

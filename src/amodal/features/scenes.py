@@ -20,7 +20,7 @@ from amodal.core.progress import progress
 from amodal.core.seeds import generator_for
 from amodal.data.scenes import Scene, Scenes, scene_centres, scene_covers
 from amodal.data.tokenizers import Tokenizer
-from amodal.features.extract import PICTURES_A_BATCH, image_name, prepare_view, text_name, texts_a_batch
+from amodal.features.extract import image_name, pictures_a_batch, prepare_view, text_name, texts_a_batch
 from amodal.towers import HuggingFaceTextTower, StageTower
 
 PREFERRED = 8
@@ -59,9 +59,10 @@ def scene_maps(tower: StageTower, scenes: Scenes, *, folder: Path, device: torch
 
 @torch.inference_mode()
 def _look(tower: StageTower, scenes: Scenes, kept_NPF: np.ndarray, device: torch.device) -> None:
+    size = pictures_a_batch(device)
     with progress(f"Scenes, {scenes.split}", len(scenes), "scenes") as bar:
-        for start in range(0, len(scenes), PICTURES_A_BATCH):
-            numbers = range(start, min(start + PICTURES_A_BATCH, len(scenes)))
+        for start in range(0, len(scenes), size):
+            numbers = range(start, min(start + size, len(scenes)))
             pictures = [Image.fromarray(scenes[number].picture) for number in numbers]
             pixels = torch.stack([prepare_view(picture, tower.preprocessing, 0) for picture in pictures]).to(device)
             places = tower(pixels.contiguous(memory_format=torch.channels_last)).sequence

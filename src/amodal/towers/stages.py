@@ -9,13 +9,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from amodal.core.batch import Tokens
 from amodal.towers.image import ImagePreprocessing
 
 
 class StageTower(nn.Module):
-    """The last maps of some stages of a convolutional timm network, side by side on one grid.
+    """The last maps of some stages of a convolutional timm network, side by side on one grid; it stays as it is, so its
+    batch norms are computed into its convolutions.
 
     stages: numbers as `forward_intermediates` counts them, the coarsest last; its grid is that of the places. Finer
     maps have several places in one of the grid: these are put behind each other in its vector.
@@ -27,10 +29,8 @@ class StageTower(nn.Module):
         super().__init__()
         self.network, self.stages, self.preprocessing = network, tuple(stages), preprocessing
         with torch.no_grad():
-            was_training = network.training
-            network.eval()
-            maps = self._maps(torch.zeros(1, 3, preprocessing.size, preprocessing.size))
-            network.train(was_training)
+            _fold_norms(network.eval())
+            maps = self._maps(next(network.parameters()).new_zeros(1, 3, preprocessing.size, preprocessing.size))
         self.grid: tuple[int, int] = (maps[-1].shape[2], maps[-1].shape[3])
         self.width: int = sum(x.numel() for x in maps) // (self.grid[0] * self.grid[1])
 
@@ -51,3 +51,15 @@ class StageTower(nn.Module):
         """-> (B, P, C f f), for a map f times as fine as the grid"""
         finer = x_BCHW.shape[2] // self.grid[0]
         return F.pixel_unshuffle(x_BCHW, finer).flatten(2).transpose(1, 2)
+
+
+def _fold_norms(network: nn.Module) -> None:
+    """Computes each batch norm into the convolution that comes right before it; the outputs agree to rounding."""
+    before, convolution = "", None
+    for name, part in list(network.named_children()):
+        if isinstance(part, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d):
+            setattr(network, before, fuse_conv_bn_eval(convolution, part))
+            setattr(network, name, getattr(part, "act", nn.Identity()))  # timm's norms end in an activation
+        else:
+            _fold_norms(part)
+        before, convolution = name, part
