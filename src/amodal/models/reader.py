@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from amodal.core.batch import Batch, Tokens
-from amodal.fusion import SelfBlock, centres, masked_mean, order_sines
+from amodal.core.batch import Batch
+from amodal.fusion import SelfBlock, centres, check_filled, masked_mean, order_sines
 from amodal.models.fused import Heads, both
 
 
@@ -124,7 +124,7 @@ class Reader(nn.Module):
     def forward(self, batch: Batch) -> ReadFeatures:
         """-> ReadFeatures. Raises ValueError when a modality is absent, or places do not fill the grid."""
         image, text = both(self, batch)
-        self._check(image)
+        check_filled(image.mask, self.grid)
         words = self.dropout(self.text_norm(text.sequence))
         what, found = self.finder(self.dropout(self.image_norm(image.sequence)), image.mask, words)
         order = order_sines(words.shape[1], self.norm.normalized_shape[0]).to(words)
@@ -132,8 +132,3 @@ class Reader(nn.Module):
         for layer in self.layers:
             x = layer(x, text.mask)
         return ReadFeatures(*self.heads(masked_mean(self.norm(x), text.mask)), *found)
-
-    def _check(self, image: Tokens) -> None:
-        places, size = math.prod(self.grid), image.mask.shape[1]
-        if size < places or image.mask[:, places:].any():
-            raise ValueError(f"{size} places do not fill a grid of {self.grid[0]} x {self.grid[1]}")
