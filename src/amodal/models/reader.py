@@ -1,10 +1,11 @@
 """Words that are tied to places first, and then read what they found and where (after MDETR, Kamath et al. 2021; words
 attend to regions as in SCAN, Lee et al. 2018; numbers as sums over places, Lempitsky & Zisserman 2010).
 
-B rows · P places · L words · D width · N bins of a number
+B rows · P places · L words · D width · N bins of a number · R C rows and columns of a grid of places
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -37,6 +38,13 @@ class ReadFeatures(NamedTuple):
     there_BLP: Tensor
     amount_BLP: Tensor
     means_BL: Tensor
+
+    def phrase(self, row: int, words: Sequence[int], grid: tuple[int, int]) -> Tensor:
+        """Where some words of a row are together: their mean log-odds, each as far as it means things. -> (R, C)"""
+        own, places = list(words), math.prod(grid)
+        weight_L = self.means_BL[row, own].sigmoid()
+        weight_L = weight_L / weight_L.sum().clamp(min=1e-6)
+        return (weight_L @ self.there_BLP[row, own, :places]).unflatten(0, grid)
 
 
 class WordFinder(nn.Module):

@@ -1,6 +1,5 @@
 """A recipe that learns from scenes, done from top to bottom: look, train, choose, judge, report."""
 
-import math
 import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -118,7 +117,7 @@ def judge_splits(source: SceneSource, model: nn.Module, guess: "_Guess", splits:
 
 @torch.inference_mode()
 def located(model: Reader, lines: SceneLines, pointings: Iterable[Pointing]) -> list[Located]:
-    """Where the model finds phrases: the mean log-odds of their words, each as far as it means things."""
+    """Where the model finds phrases."""
     device, found, asked = next(model.parameters()).device, [], list(pointings)
     model.eval()
     for start in range(0, len(asked), ROWS_JUDGED):
@@ -126,10 +125,7 @@ def located(model: Reader, lines: SceneLines, pointings: Iterable[Pointing]) -> 
         numbers = list(dict.fromkeys(each.line for each in part))
         features = model(lines.batch(numbers).to(device))
         for each in part:
-            row, words = numbers.index(each.line), list(each.words)
-            weight_L = features.means_BL[row, words].sigmoid()
-            map_P = weight_L @ features.there_BLP[row, words] / weight_L.sum()
-            map_GG = map_P[: math.prod(model.grid)].unflatten(0, model.grid).cpu().numpy()
+            map_GG = features.phrase(numbers.index(each.line), each.words, model.grid).cpu().numpy()
             found.append(Located(map_GG, each.mask_HW, each.boxes, lines.lines[each.line].scene))
     return found
 
