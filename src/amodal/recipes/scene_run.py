@@ -8,7 +8,7 @@ from datetime import datetime
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from amodal.core.errors import RunError, UsageError
 from amodal.data.bundled import ATTRIBUTION
@@ -135,14 +135,12 @@ def judge_lines(model: nn.Module, lines: SceneLines, guess_Q: np.ndarray | None)
     """Matching when there is no guess from the question alone, else answers."""
     device = next(model.parameters()).device
     model.eval()
-    order = sorted(range(len(lines.lines)), key=lambda number: len(lines.words.states[slice(*_span(lines, number))]))
-    scores: dict[int, float] = {}
+    order = np.argsort(np.diff(lines.words.start)[[line.text for line in lines.lines]], kind="stable")
+    score = np.empty(len(order))
     for start in range(0, len(order), ROWS_JUDGED):
         part = order[start : start + ROWS_JUDGED]
-        features = model(lines.batch(part).to(device))
-        said: Tensor = features.fit_B if guess_Q is None else features.answer_BA.argmax(dim=1)
-        scores.update(zip(part, said.tolist(), strict=True))
-    score = np.array([scores[number] for number in range(len(order))])
+        features = model(lines.batch(part.tolist()).to(device))
+        score[part] = (features.fit_B if guess_Q is None else features.answer_BA.argmax(dim=1)).cpu()
     kinds = [lines.lines[members[0]].kind for members in lines.groups]
     if guess_Q is None:
         true, false = (score[[members[place] for members in lines.groups]] for place in (0, 1))
@@ -162,11 +160,6 @@ class _Guess:
         if self.known is None:
             return None
         return question_only(*self.known, self.source.questions(lines)[0], len(self.source.answers))
-
-
-def _span(lines: SceneLines, number: int) -> tuple[int, int]:
-    text = lines.lines[number].text
-    return int(lines.words.start[text]), int(lines.words.start[text + 1])
 
 
 def _hooks(
