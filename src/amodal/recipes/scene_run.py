@@ -1,10 +1,7 @@
 """A recipe that learns from scenes, done from top to bottom: look, train, choose, judge, report."""
 
-import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import torch
@@ -12,40 +9,22 @@ from torch import nn
 
 from amodal.core.errors import RunError, UsageError
 from amodal.data.bundled import ATTRIBUTION
+from amodal.data.rows import SkipLog
 from amodal.evaluation import Located, answers, grounding, matching, question_only
 from amodal.features import FeatureCache, SceneBatches, SceneLines
 from amodal.metrics import Figure
 from amodal.models import Reader
+from amodal.recipes.finish import Finished, LearntFrom, finish, num_parameters
 from amodal.recipes.scene_build import build_fused, build_scene_task, scene_source
 from amodal.recipes.scene_data import CHOSEN_BY, JUDGED_BY, Pointing, SceneSource
 from amodal.recipes.scene_schema import SceneRecipe
 from amodal.recipes.settings import settings
-from amodal.runs import (
-    Finding,
-    History,
-    RunCard,
-    RunFolder,
-    current_versions,
-    read_findings,
-    write_findings,
-    write_report,
-)
-from amodal.runs.folder import write_json
-from amodal.towers import fingerprint
+from amodal.runs import Finding, History, RunFolder, write_findings
 from amodal.training import Hooks, load_weights, save_weights, train
 
 ROWS_JUDGED = 64
 SLOWEST = ("relation",)
 """What is learnt last, and hardly at all when it is a quarter of what is shown; see `SceneBatches`."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a run gave: its folder, its figures on the test split, how long each part took in seconds."""
-
-    folder: RunFolder
-    figures: dict[str, Figure]
-    timings: dict[str, float]
 
 
 def run_scenes(
@@ -66,7 +45,7 @@ def run_scenes(
     known, chosen_by = source.lines("train"), {split: source.lines(split) for split in CHOSEN_BY}
     timings["features"] = time.monotonic() - started
     batches = SceneBatches(known, size=recipe.training.batch_size, seed=recipe.training.seed, prefer=SLOWEST)
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    trained = num_parameters(model, trainable=True)
     say(f"{recipe.data.train:,} scenes, {len(known.groups):,} {_things(recipe)}; training {trained:,} parameters")
     guess = _Guess(source, known)
     hooks = _hooks(folder, model, {name: (lines, guess(lines)) for name, lines in chosen_by.items()}, say)
@@ -76,8 +55,9 @@ def run_scenes(
     started = time.monotonic()
     figures = judge_splits(source, model, guess, JUDGED_BY)
     timings["evaluation"] = time.monotonic() - started
-    _report(recipe, folder, source, model, figures, timings)
-    return Finished(folder, figures, timings)
+    done = Finished(folder, figures, timings)
+    finish(recipe.name, done, model, _learnt_from(recipe))
+    return done
 
 
 def evaluate_scenes(
@@ -179,8 +159,7 @@ def _hooks(
         return {**found, "validation/score": float(np.mean(means))}
 
     def record(row: dict[str, float]) -> None:
-        history.truncate(int(row["step"]) - 1)
-        history.append(row)
+        history.record(row)
         told = (f"{name} {value:.3f}" for name, value in row.items() if name.startswith("validation"))
         say(f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}, " + ", ".join(told))
 
@@ -200,36 +179,13 @@ def _things(recipe: SceneRecipe) -> str:
     return "trials of captions" if recipe.task.name == "matching" else "questions"
 
 
-def _report(
-    recipe: SceneRecipe,
-    folder: RunFolder,
-    source: SceneSource,
-    model: nn.Module,
-    figures: dict[str, Figure],
-    timings: dict[str, float],
-) -> None:
-    data, findings = recipe.data, read_findings(folder.diagnosis)
-    card = RunCard(
-        name=recipe.name,
-        command=shlex.join(["amodal", "train", str(folder.recipe)]),
-        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+def _learnt_from(recipe: SceneRecipe) -> LearntFrom:
+    data = recipe.data
+    return LearntFrom(
         data=f"scenes, seed {data.seed}",
-        data_fingerprint=f"scenes-{data.seed}-{data.language}",
+        fingerprint=f"scenes-{data.seed}-{data.language}",
         splits={"train": data.train, "each validation": data.validation, "each test": data.judged},
         seeds={"training": recipe.training.seed, "scenes": data.seed},
-        versions=current_versions(),
-        towers={"image": fingerprint(source.towers.image), "text": fingerprint(source.towers.text)},
-        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        total_parameters=sum(p.numel() for p in model.parameters()),
-        preprocessing=vars(source.towers.image.preprocessing),
-        timings=timings,
-        figures=figures,
         licences=(ATTRIBUTION,),
-        findings=tuple(findings or ()),
+        skips=SkipLog(),
     )
-    card.write(folder)
-    write_json(folder.skipped, [])
-    write_report(folder, card, figures, History(folder.history).read(), findings=findings)
-    told = {name: figure.to_json() for name, figure in figures.items()}
-    write_json(folder.figures, {"run": str(folder.path), "figures": told})
-    folder.drop_checkpoints()  # last: from here on nothing is left to go on with
