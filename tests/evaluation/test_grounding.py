@@ -38,5 +38,10 @@ def test_one_of_several_things_is_enough_for_a_box_and_not_for_the_mask() -> Non
     assert figures["grounding/iou"].value == pytest.approx(0.5)
 
 
+def test_no_phrase_is_told() -> None:
+    with pytest.raises(ValueError, match="cannot average nothing"):
+        grounding([])
+
+
 def test_a_map_is_enlarged_as_torch_does_it() -> None:
     assert enlarged(np.array([[0.0, 4.0]]), (1, 4))[0].tolist() == [0.0, 1.0, 3.0, 4.0]

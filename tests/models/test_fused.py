@@ -7,7 +7,7 @@ from torch import nn
 
 from amodal.core.batch import Batch, Tokens
 from amodal.fusion import FUSIONS, FusionSize
-from amodal.models import Fused, Heads, Reader
+from amodal.models import Fused, Heads, Reader, ReadFeatures
 from amodal.tasks import Matching
 
 IMAGE_WIDTH, TEXT_WIDTH = 9, 6
@@ -74,6 +74,13 @@ def test_shapes_and_no_answers() -> None:
     assert features.look_BLP.shape == features.there_BLP.shape == features.amount_BLP.shape == (4, 5, 6)
     assert features.means_BL.shape == (4, 5)
     assert built("queries", answers=0)(batch()).answer_BA.shape == (4, 0)
+
+
+def test_a_phrase_is_where_its_words_are_each_as_far_as_it_means_things() -> None:
+    there = torch.tensor([[8.0, 0.0, 0.0, 0.0, 9.0], [0.0, 4.0, 0.0, 0.0, 9.0], [7.0, 7.0, 7.0, 7.0, 7.0]])[None]
+    means = torch.tensor([[0.75, 0.25, 0.5]]).logit()
+    features = ReadFeatures(*(torch.zeros(1, 1),) * 3, there, there, there, means)
+    torch.testing.assert_close(features.phrase(0, (0, 1), (2, 2)), torch.tensor([[6.0, 1.0], [0.0, 0.0]]))
 
 
 def test_a_modality_that_is_absent_from_the_batch_is_told() -> None:

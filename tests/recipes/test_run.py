@@ -220,7 +220,7 @@ def test_killed_at_the_very_end(
         if last_step != "write_json" or path == tmp_path / "run" / "metrics.json":
             raise KeyboardInterrupt
 
-    owner = RunFolder if last_step == "drop_checkpoints" else sys.modules["amodal.recipes.run"]
+    owner = RunFolder if last_step == "drop_checkpoints" else sys.modules["amodal.recipes.finish"]
     monkeypatch.setattr(owner, last_step, die)
     recipe = load_recipe(str(tiny_recipe), ["training.epochs=1"])
     with pytest.raises(KeyboardInterrupt):

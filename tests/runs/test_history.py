@@ -86,6 +86,12 @@ def test_truncate_to_nothing_and_of_nothing(tmp_path: Path) -> None:
     assert history.read() == [{"step": 1, "loss": 2.0}]
 
 
+def test_a_row_is_recorded_in_place_of_those_from_its_step_on(tmp_path: Path) -> None:
+    history = filled(tmp_path / "metrics.csv", 3)
+    history.record({"step": 2, "loss": 9.0})
+    assert [row["loss"] for row in history.read()] == [1.0, 9.0]
+
+
 @pytest.mark.parametrize("go_on", ["append", "truncate"])
 def test_a_torn_end_is_cut_off(tmp_path: Path, go_on: str) -> None:
     path = tmp_path / "metrics.csv"

@@ -20,8 +20,8 @@ from amodal.core.errors import AmodalError
 from amodal.core.seeds import generator_for
 from amodal.models import DualEncoder, ProjectionHead
 from amodal.objectives import InfoNCE, TripletLoss
-from amodal.recipes.run import settings
 from amodal.recipes.schema import TrainingConfig
+from amodal.recipes.settings import settings
 from amodal.runs import Finding
 from amodal.tasks import Contrastive
 from amodal.training import Diagnosis, Hooks, Progressed, Stopped, cut_captions, train

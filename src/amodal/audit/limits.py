@@ -13,7 +13,7 @@ from PIL import Image
 
 from amodal.audit.trials import CHANCE, LIMITS, Limit, Trial
 from amodal.core.errors import DataError
-from amodal.metrics import Figure, bootstrap_mean
+from amodal.metrics import Figure, bootstrap_mean, preferred
 
 FEWEST = 6
 """Independent trials: fewer come out all alike by chance more often than an interval of 95 % allows."""
@@ -63,13 +63,11 @@ def told(figure: Figure) -> str:
 
 
 def _figure(match: Match, trials: Sequence[Trial], name: str) -> Figure:
-    """Two equal scores are half a right choice."""
     pictures = [trial.picture for trial in trials]
     texts = [trial.true for trial in trials] + [trial.false for trial in trials]
     scores = np.asarray(match(pictures * 2, texts), dtype=np.float64).reshape(2, len(trials))
     if not np.isfinite(scores).all():
         raise DataError(f"{name} scores a picture with its sentence as no number; it cannot be measured")
-    right_N = (scores[0] > scores[1]) + 0.5 * (scores[0] == scores[1])
-    value, low, high = bootstrap_mean(right_N, groups=np.array([trial.group for trial in trials]))
+    value, low, high = bootstrap_mean(preferred(*scores), groups=np.array([trial.group for trial in trials]))
     independent = len({trial.group for trial in trials})
     return Figure(value=value, low=low, high=high, chance=CHANCE, n=independent, candidates=2)

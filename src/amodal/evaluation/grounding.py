@@ -42,12 +42,11 @@ def grounding(phrases: Sequence[Located]) -> dict[str, Figure]:
     the share of the picture that the boxes cover. R@1: the box around the part of the map above even odds that holds
     its highest pixel has an intersection over union of 0.5 with one of them; chance is what the whole picture as the
     box would get. iou: of the pixels above even odds with those the phrase means; chance is that of all pixels.
-    Intervals resample pictures.
+    Intervals resample pictures. Raises ValueError when there is no phrase.
     """
-    found = {name: (value, chance) for name, value, chance in _measured(phrases)}
     groups = np.array([phrase.picture for phrase in phrases])
     figures = {}
-    for name, (value, chance) in found.items():
+    for name, value, chance in _measured(phrases):
         mean, low, high = bootstrap_mean(value, groups=groups)
         by_chance = None if chance is None else float(np.mean(chance))
         figures[f"grounding/{name}"] = Figure(value=mean, low=low, high=high, chance=by_chance, n=len(set(groups)))
@@ -72,5 +71,5 @@ def _measured(phrases: Sequence[Located]) -> list[tuple[str, np.ndarray, np.ndar
         iou, all_of_it = mask_iou(map_HW > 0, phrase.mask_HW), phrase.mask_HW.mean()
         ceiling = grid_ceiling(phrase.mask_HW, len(phrase.map_GG))
         rows.append((pointed(map_HW, in_box_HW), in_box_HW.mean(), *right, iou, all_of_it, ceiling))
-    point, by_box, hit, by_whole, iou, by_all, ceiling = np.array(rows, dtype=float).T
+    point, by_box, hit, by_whole, iou, by_all, ceiling = np.array(rows, dtype=float).reshape(-1, 7).T
     return [("pointing", point, by_box), ("R@1", hit, by_whole), ("iou", iou, by_all), ("iou_ceiling", ceiling, None)]

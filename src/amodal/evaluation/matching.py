@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from amodal.metrics import Figure, bootstrap_mean
+from amodal.metrics import Figure, bootstrap_mean, preferred
 
 
 def matching(true_T: np.ndarray, false_T: np.ndarray, change_T: Sequence[str]) -> dict[str, Figure]:
@@ -16,12 +16,11 @@ def matching(true_T: np.ndarray, false_T: np.ndarray, change_T: Sequence[str]) -
 
     true_T, false_T: scores of the two captions of each trial; change_T: what was changed. Intervals resample trials.
     """
-    right_T = (true_T > false_T) + 0.5 * (true_T == false_T)
-    named_T = np.asarray(change_T)
-    chosen = {change: right_T[named_T == change] for change in sorted(set(change_T))}
-    return {f"matching/{name}": _share(right, 0.5) for name, right in {**chosen, "mean": right_T}.items()}
+    right_T, named_T = preferred(true_T, false_T), np.asarray(change_T)
+    chosen = {change: right_T[named_T == change] for change in sorted(set(change_T))} | {"mean": right_T}
+    return {f"matching/{name}": _share(right) for name, right in chosen.items()}
 
 
-def _share(right: np.ndarray, chance: float) -> Figure:
+def _share(right: np.ndarray) -> Figure:
     value, low, high = bootstrap_mean(right)
-    return Figure(value=value, low=low, high=high, chance=chance, n=len(right))
+    return Figure(value=value, low=low, high=high, chance=0.5, n=len(right))

@@ -101,7 +101,7 @@ def _read(
     size = texts_a_batch(device)
     with progress("Words", len(texts), "texts") as bar:
         for part in (order[at : at + size].tolist() for at in range(0, len(order), size)):
-            ids, mask = tokenizer([texts[int(text)] for text in part])
+            ids, mask = tokenizer([texts[text] for text in part])
             said = tower(ids.to(device), mask.to(device)).sequence.cpu().numpy()
             for row, text in enumerate(part):
                 kept[start_M[text] : start_M[text + 1]] = said[row, : start_M[text + 1] - start_M[text]]

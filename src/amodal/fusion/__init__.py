@@ -21,7 +21,7 @@ from amodal.fusion.fuse import (
 )
 from amodal.fusion.joins import Concatenation, GatedSum, LowRankBilinear, Product
 from amodal.fusion.layers import Pair, masked_mean
-from amodal.fusion.places import LearntPlaces, SinePlaces, centres, order_sines
+from amodal.fusion.places import LearntPlaces, SinePlaces, centres, check_filled, order_sines
 
 __all__ = [
     "FUSIONS",
@@ -45,6 +45,7 @@ __all__ = [
     "attention_fusion",
     "attention_maps",
     "centres",
+    "check_filled",
     "deep_fusion",
     "early_fusion",
     "late_fusion",

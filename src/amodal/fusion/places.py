@@ -3,6 +3,8 @@
 B rows · P places, row by row · D width · R rows and C columns of the grid
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,7 @@ class SinePlaces(nn.Module):
         if width % 4:
             raise ValueError(f"a width of {width} cannot hold sines and cosines of two axes; give a multiple of 4")
         self.grid = grid
-        rows, columns = (_sines(count, width // 2) for count in grid)
+        rows, columns = (order_sines(count, width // 2, reach=count) for count in grid)
         self.register_buffer("table", _both(rows, columns), persistent=False)
 
     def forward(self, x_BPD: Tensor, mask_BP: Tensor) -> Tensor:
@@ -45,10 +47,13 @@ class LearntPlaces(nn.Module):
         return _added(x_BPD, mask_BP, _both(self.rows, self.columns), self.grid)
 
 
-def order_sines(length: int, width: int) -> Tensor:
-    """Where each of so many words stands in its text, as sines and cosines (Vaswani et al. 2017). -> (length, width)"""
-    lengths = 4 * torch.logspace(0, 1, width // 2, base=16.0)  # words apart: from neighbours to a sentence
-    angle = 2 * torch.pi * torch.arange(length)[:, None] / lengths
+def order_sines(count: int, width: int, *, reach: int = 16) -> Tensor:
+    """Where each of so many words or places stands in its row, as sines and cosines (Vaswani et al. 2017).
+
+    reach: wave lengths go from four to four times this; as it is, from neighbours to a sentence. -> (count, width)
+    """
+    lengths = 4 * torch.logspace(0, 1, width // 2, base=float(reach))
+    angle = 2 * torch.pi * torch.arange(count)[:, None] / lengths
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
@@ -58,11 +63,11 @@ def centres(grid: tuple[int, int]) -> Tensor:
     return torch.stack([x.repeat(grid[0]), y.repeat_interleave(grid[1])], dim=1)
 
 
-def _sines(count: int, width: int) -> Tensor:
-    """Wave lengths from four places to four times the grid. -> (count, width)"""
-    lengths = 4 * torch.logspace(0, 1, width // 2, base=float(count))
-    angle = 2 * torch.pi * torch.arange(count)[:, None] / lengths
-    return torch.cat([angle.sin(), angle.cos()], dim=1)
+def check_filled(mask_BP: Tensor, grid: tuple[int, int]) -> None:
+    """Raises ValueError when places do not fill a grid; what stands behind it must be padding."""
+    places, size = math.prod(grid), mask_BP.shape[1]
+    if size < places or mask_BP[:, places:].any():
+        raise ValueError(f"{size} places do not fill a grid of {grid[0]} x {grid[1]}; give the grid of the image tower")
 
 
 def _both(row_RD: Tensor, column_CD: Tensor) -> Tensor:
@@ -71,8 +76,7 @@ def _both(row_RD: Tensor, column_CD: Tensor) -> Tensor:
 
 
 def _added(x_BPD: Tensor, mask_BP: Tensor, table_PD: Tensor, grid: tuple[int, int]) -> Tensor:
-    """What stands behind the grid must be padding; it is left as it is."""
-    places, size = len(table_PD), x_BPD.shape[1]
-    if size < places or mask_BP[:, places:].any():
-        raise ValueError(f"{size} places do not fill a grid of {grid[0]} x {grid[1]}; give the grid of the image tower")
+    """Padding behind the grid is left as it is."""
+    check_filled(mask_BP, grid)
+    places = len(table_PD)
     return torch.cat([x_BPD[:, :places] + table_PD, x_BPD[:, places:]], dim=1)

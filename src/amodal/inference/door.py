@@ -21,8 +21,6 @@ def load(source: str | Path | None = None, *, device: str = "auto", cache: Featu
     is no such folder, RunError when it is no run, WeightsError when a packaged tower is missing or changed.
     """
     path = DEFAULT if source is None else _folder(source)
-    if _learnt_from_scenes(path):
-        raise RunError(f"{path} learnt from scenes and gives no vectors; open it with amodal.load_fused")
     loaded = load_run(path, device=pick_device(device), cache=FeatureCache() if cache is None else cache)
     name = "packaged default" if source is None else str(path)
     templates = loaded.recipe.evaluation.templates
@@ -44,8 +42,10 @@ def load_fused(source: str | Path, *, device: str = "auto", cache: FeatureCache 
 
 def load_any(source: str | Path | None = None, *, device: str = "auto") -> Model | FusedModel:
     """Whatever can `match`: by `load_fused` a run that learnt from scenes, by `load` anything else."""
-    if source is not None and _learnt_from_scenes(_folder(source)):
-        return load_fused(source, device=device)
+    if source is not None:
+        recipe = RunFolder(_folder(source)).recipe
+        if recipe.exists() and isinstance(read_recipe(str(recipe)), SceneRecipe):
+            return load_fused(source, device=device)
     return load(source, device=device)
 
 
@@ -54,8 +54,3 @@ def _folder(source: str | Path) -> Path:
     if not path.is_dir():
         raise UsageError(f"there is no model at {path}; give a run folder, or nothing for the packaged default")
     return path
-
-
-def _learnt_from_scenes(path: Path) -> bool:
-    recipe = RunFolder(path).recipe
-    return recipe.exists() and isinstance(read_recipe(str(recipe)), SceneRecipe)

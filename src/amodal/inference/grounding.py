@@ -3,7 +3,6 @@
 G G places of the model's grid · L tokens · P places
 """
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from amodal.evaluation.grounding import enlarged
 from amodal.features import prepare_view
 from amodal.inference.model import Picture, as_row
 from amodal.metrics import Box, box_around_peak
-from amodal.models import Reader
+from amodal.models import Reader, ReadFeatures
 from amodal.recipes import SceneSource
 from amodal.recipes.scene_data import Towers
 
@@ -71,6 +70,24 @@ class Grounding:
         return {**told, "phrases": phrases, "words": words}
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What a reader made of one sentence; spans: the characters of each token."""
+
+    sentence: str
+    spans: Sequence[tuple[int, int]]
+    features: ReadFeatures
+    grid: tuple[int, int]
+
+    def text(self, tokens: Sequence[int]) -> dict[str, Any]:
+        start, end = self.spans[tokens[0]][0], self.spans[tokens[-1]][1]
+        return {"text": self.sentence[start:end], "start": start, "end": end}
+
+    def map_GG(self, tokens: Sequence[int]) -> np.ndarray:
+        """Log-odds."""
+        return self.features.phrase(0, tokens, self.grid).float().cpu().numpy()
+
+
 @torch.inference_mode()
 def grounded(model: Reader, source: SceneSource, picture: Picture, sentence: str) -> Grounding:
     """See `FusedModel.ground`."""
@@ -87,14 +104,11 @@ def grounded(model: Reader, source: SceneSource, picture: Picture, sentence: str
     pixels = prepare_view(image, towers.image.preprocessing, 0)[None]
     one = Batch(pair_id=torch.zeros(1, dtype=torch.int64), key=(row.key,), pixels=pixels, ids=ids, ids_mask=mask)
     found = model(one.to(towers.device))
-    grid = towers.image.grid
-    there_LGG = found.there_BLP[0, :, : math.prod(grid)].unflatten(1, grid).float().cpu()
-    means_L = found.means_BL[0].sigmoid().float().cpu()
-    told = [_word(sentence, tokens, spans, there_LGG, means_L) for tokens in words]
+    said = _Said(sentence, spans, found, towers.image.grid)
+    told = [_word(said, tokens) for tokens in words]
     phrases = []
     for run in _runs([word.means > 0.5 for word in told]):
-        tokens = [token for number in run for token in words[number]]
-        phrases.append(_phrase(sentence, tokens, spans, there_LGG, means_L, image.size))
+        phrases.append(_phrase(said, [token for number in run for token in words[number]], image.size))
     fits = found.fit_B.sigmoid().item() if source.recipe.task.name == "matching" else None
     return Grounding(sentence=sentence, size=image.size, probability=fits, phrases=tuple(phrases), words=tuple(told))
 
@@ -134,41 +148,19 @@ def _runs(wanted: Sequence[bool]) -> list[list[int]]:
     return runs
 
 
-def _between(sentence: str, tokens: Sequence[int], spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    start, end = spans[tokens[0]][0], spans[tokens[-1]][1]
-    return {"text": sentence[start:end], "start": start, "end": end}
+def _word(said: _Said, tokens: Sequence[int]) -> GroundedWord:
+    means = said.features.means_BL[0, list(tokens)].sigmoid().max().item()
+    return GroundedWord(**said.text(tokens), means=means, map_GG=_chance(said.map_GG(tokens)))
 
 
-def _map(tokens: Sequence[int], there_LGG: torch.Tensor, means_L: torch.Tensor) -> np.ndarray:
-    """The mean log-odds of these tokens, each as far as it means things. -> (G, G)"""
-    own = list(tokens)
-    weight_L = means_L[own] / means_L[own].sum().clamp(min=1e-6)
-    return torch.einsum("l,lgh->gh", weight_L, there_LGG[own]).numpy()
-
-
-def _word(
-    sentence: str,
-    tokens: Sequence[int],
-    spans: Sequence[tuple[int, int]],
-    there_LGG: torch.Tensor,
-    means_L: torch.Tensor,
-) -> GroundedWord:
-    map_GG = _chance(_map(tokens, there_LGG, means_L))
-    return GroundedWord(**_between(sentence, tokens, spans), means=means_L[list(tokens)].max().item(), map_GG=map_GG)
-
-
-def _phrase(
-    sentence: str, tokens: Sequence[int], spans: Sequence[tuple[int, int]], there_LGG: torch.Tensor,
-    means_L: torch.Tensor, size: tuple[int, int],
-) -> GroundedPhrase:  # fmt: skip
-    map_GG = _map(tokens, there_LGG, means_L)
+def _phrase(said: _Said, tokens: Sequence[int], size: tuple[int, int]) -> GroundedPhrase:
+    map_GG = said.map_GG(tokens)
     fine = enlarged(map_GG, (FINE, FINE))
     level = min(0.0, float(fine.max()) - 1.0)  # of what is nowhere above even odds, the strongest part
     left, top, right, bottom = box_around_peak(fine, level)
     x, y = size[0] / FINE, size[1] / FINE
     box = (round(left * x), round(top * y), round(right * x), round(bottom * y))
-    probability = float(_chance(map_GG).max())
-    return GroundedPhrase(**_between(sentence, tokens, spans), box=box, probability=probability)
+    return GroundedPhrase(**said.text(tokens), box=box, probability=float(_chance(map_GG).max()))
 
 
 def _chance(logits: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from amodal.metrics.grounding import (
     mask_iou,
     pointed,
 )
+from amodal.metrics.preference import preferred
 from amodal.metrics.ranks import best_matches, first_match_ranks
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "grid_ceiling",
     "mask_iou",
     "pointed",
+    "preferred",
 ]

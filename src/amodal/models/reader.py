@@ -1,18 +1,19 @@
 """Words that are tied to places first, and then read what they found and where (after MDETR, Kamath et al. 2021; words
 attend to regions as in SCAN, Lee et al. 2018; numbers as sums over places, Lempitsky & Zisserman 2010).
 
-B rows · P places · L words · D width · N bins of a number
+B rows · P places · L words · D width · N bins of a number · R C rows and columns of a grid of places
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from amodal.core.batch import Batch, Tokens
-from amodal.fusion import SelfBlock, centres, masked_mean, order_sines
+from amodal.core.batch import Batch
+from amodal.fusion import SelfBlock, centres, check_filled, masked_mean, order_sines
 from amodal.models.fused import Heads, both
 
 
@@ -37,6 +38,13 @@ class ReadFeatures(NamedTuple):
     there_BLP: Tensor
     amount_BLP: Tensor
     means_BL: Tensor
+
+    def phrase(self, row: int, words: Sequence[int], grid: tuple[int, int]) -> Tensor:
+        """Where some words of a row are together: their mean log-odds, each as far as it means things. -> (R, C)"""
+        own, places = list(words), math.prod(grid)
+        weight_L = self.means_BL[row, own].sigmoid()
+        weight_L = weight_L / weight_L.sum().clamp(min=1e-6)
+        return (weight_L @ self.there_BLP[row, own, :places]).unflatten(0, grid)
 
 
 class WordFinder(nn.Module):
@@ -124,7 +132,7 @@ class Reader(nn.Module):
     def forward(self, batch: Batch) -> ReadFeatures:
         """-> ReadFeatures. Raises ValueError when a modality is absent, or places do not fill the grid."""
         image, text = both(self, batch)
-        self._check(image)
+        check_filled(image.mask, self.grid)
         words = self.dropout(self.text_norm(text.sequence))
         what, found = self.finder(self.dropout(self.image_norm(image.sequence)), image.mask, words)
         order = order_sines(words.shape[1], self.norm.normalized_shape[0]).to(words)
@@ -132,8 +140,3 @@ class Reader(nn.Module):
         for layer in self.layers:
             x = layer(x, text.mask)
         return ReadFeatures(*self.heads(masked_mean(self.norm(x), text.mask)), *found)
-
-    def _check(self, image: Tokens) -> None:
-        places, size = math.prod(self.grid), image.mask.shape[1]
-        if size < places or image.mask[:, places:].any():
-            raise ValueError(f"{size} places do not fill a grid of {self.grid[0]} x {self.grid[1]}")

@@ -2,10 +2,11 @@
 
 from amodal.recipes.again import evaluate_run
 from amodal.recipes.catalogue import load_recipe, read_recipe, recipe_names, recipe_path, write_recipe
+from amodal.recipes.finish import Finished
 from amodal.recipes.judge import Verdict, judge
 from amodal.recipes.load import Loaded, load_run
 from amodal.recipes.pairs import judged_pairs
-from amodal.recipes.run import Finished, resume, run_recipe
+from amodal.recipes.run import resume, run_recipe
 from amodal.recipes.scene_data import SceneSource
 from amodal.recipes.scene_run import load_fused
 from amodal.recipes.scene_schema import SceneRecipe

@@ -1,12 +1,10 @@
 """run(recipe): build, cache, train, evaluate, report. What a recipe says, done from top to bottom."""
 
 import os
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -24,30 +22,18 @@ from amodal.data.streams import ShardBatches
 from amodal.data.tokenizers import Tokenizer
 from amodal.evaluation import retrieval
 from amodal.features import Encoder, FeatureCache
-from amodal.metrics import Figure
 from amodal.recipes.build import Built, build_model, build_task, describe_towers
 from amodal.recipes.catalogue import read_recipe, write_recipe
+from amodal.recipes.finish import Finished, LearntFrom, finish, num_parameters
 from amodal.recipes.judge import judge
 from amodal.recipes.pairs import Judged, judged_pairs, limited, solve_regression, streamed_batches, training_batches
-from amodal.recipes.scene_run import Finished, run_scenes
+from amodal.recipes.scene_run import run_scenes
 from amodal.recipes.scene_schema import SceneRecipe
 from amodal.recipes.schema import Recipe
 from amodal.recipes.settings import settings
 from amodal.recipes.streamed import caption_rows, streamed_data
-from amodal.runs import (
-    Examples,
-    Finding,
-    History,
-    RunCard,
-    RunFolder,
-    current_versions,
-    read_findings,
-    write_findings,
-    write_report,
-)
-from amodal.runs.folder import write_json
-from amodal.towers import fingerprint
-from amodal.training import Hooks, Progressed, cut_captions, load_modules, load_weights, save_weights, sharded, train
+from amodal.runs import Examples, Finding, History, RunFolder, write_findings
+from amodal.training import Hooks, cut_captions, load_modules, load_weights, save_weights, sharded, train
 
 WATCHED = ("image_to_text/R@1", "image_to_text/R@5", "text_to_image/R@1", "text_to_image/R@5")
 MOST_MEASURED = 200_000
@@ -184,7 +170,8 @@ def _run(
     learned = {"model": model, "task.objective": task.objective}  # all that a finished model is used with
     hooks = _hooks(recipe, folder, learned, data.train, validation, say, ranks)
     together = f", {ranks.count} processes" if ranks.count > 1 else ""
-    say(f"training {_count(model, trainable=True):,} of {_count(model):,} parameters on {device}{together}")
+    trained, whole = num_parameters(model, trainable=True), num_parameters(model)
+    say(f"training {trained:,} of {whole:,} parameters on {device}{together}")
     found = [] if folder.last.exists() else _before(recipe, built.tokenizer, data.train)  # else it is known
     spare = _spare_cores(ranks) if recipe.model.image.trainable and device.type != "cpu" else 0
     how = settings(recipe.training, workers=spare)
@@ -198,8 +185,7 @@ def _run(
         learned["model"] = built.model.to(device)
         encoder = Encoder(built.model, built.tokenizer, cache, device, tuple(recipe.model.image.views))
     load_weights(folder.weights, learned)
-    figures = finish(recipe, folder, encoder, data, timings, at)
-    return Finished(folder, figures, timings)
+    return _judged(recipe, folder, encoder, data, timings)
 
 
 def _spare_cores(ranks: Ranks) -> int:
@@ -208,45 +194,21 @@ def _spare_cores(ranks: Ranks) -> int:
     return max(0, min(8, (os.cpu_count() or 1) // together - 1))
 
 
-def finish(
-    recipe: Recipe,
-    folder: RunFolder,
-    encoder: Encoder,
-    data: _Data,
-    timings: dict[str, float],
-    at: Progressed,
-) -> dict[str, Figure]:
-    """Judges the best weights on the test split, once, and writes figures, card, plots and report."""
+def _judged(recipe: Recipe, folder: RunFolder, encoder: Encoder, data: _Data, timings: dict[str, float]) -> Finished:
+    """Judges the best weights on the test split, once, and writes the end of the run."""
     started = time.monotonic()
-    skips = data.source.skipped
     test = judged_pairs(encoder, data.judged["test"], recipe.evaluation.captions)
     verdict = judge(recipe.evaluation, test, data.judged["test"].classes)
     timings["evaluation"] = time.monotonic() - started
-    shown = (ATTRIBUTION,) if recipe.data.source == BUNDLED else ()
-    model, findings = encoder.model, read_findings(folder.diagnosis)
-    card = RunCard(
-        name=recipe.name,
-        command=shlex.join(["amodal", "train", str(folder.recipe)]),
-        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+    done = Finished(folder, verdict.figures, timings)
+    learnt_from = LearntFrom(
         data=recipe.data.source,
-        data_fingerprint=data.source.fingerprint(),
+        fingerprint=data.source.fingerprint(),
         splits=_sizes(data),
         seeds={"training": recipe.training.seed},
-        versions=current_versions(),
-        towers={"image": fingerprint(model.image_tower), "text": fingerprint(model.text_tower)},
-        trainable_parameters=_count(model, trainable=True),
-        total_parameters=_count(model),
-        preprocessing=vars(model.image_tower.preprocessing),
-        prompt_templates=(recipe.evaluation.templates,),
-        timings=timings,
-        figures=verdict.figures,
-        skipped=len(skips),
-        licences=shown,
-        findings=tuple(findings or ()),
+        licences=(ATTRIBUTION,) if recipe.data.source == BUNDLED else (),
+        skips=data.source.skipped,
     )
-    write_json(folder.card, card.to_json())
-    folder.card_text.write_text(card.to_markdown(), encoding="utf-8")
-    write_json(folder.skipped, skips.to_json())
     examples = Examples(
         image_features=verdict.image_ND,
         text_features=verdict.text_MD,
@@ -255,15 +217,16 @@ def finish(
         captions=test.texts,
         picture=lambda number: test.rows[number].picture.image(96),
     )
-    skipped = [(entry.key, entry.reason) for entry in skips.entries]
-    history = History(folder.history).read()
-    write_report(
-        folder, card, verdict.figures, history, examples, skipped, "\n".join(shown), verdict.confusion, findings
+    finish(
+        recipe.name,
+        done,
+        encoder.model,
+        learnt_from,
+        templates=(recipe.evaluation.templates,),
+        examples=examples,
+        confusion=verdict.confusion,
     )
-    figures = {name: figure.to_json() for name, figure in verdict.figures.items()}
-    write_json(folder.figures, {"run": str(folder.path), "figures": figures})
-    folder.drop_checkpoints()  # last: from here on nothing is left to go on with
-    return verdict.figures
+    return done
 
 
 def _sizes(data: _Data) -> dict[str, int]:
@@ -331,8 +294,7 @@ def _hooks(
 
     def record(row: dict[str, float]) -> None:
         if ranks.rank == 0:
-            history.truncate(int(row["step"]) - 1)
-            history.append(row)
+            history.record(row)
 
     def keep_best() -> None:
         save_weights(folder.weights, modules, write=ranks.rank == 0)
@@ -342,7 +304,3 @@ def _hooks(
             write_findings(folder.diagnosis, findings)
 
     return Hooks(evaluate=evaluate, record=record, keep_best=keep_best, say=say, diagnosed=diagnosed)
-
-
-def _count(model: torch.nn.Module, *, trainable: bool = False) -> int:
-    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)

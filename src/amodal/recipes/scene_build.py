@@ -1,6 +1,5 @@
 """A scene recipe's names made into towers, model and task."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,7 +35,7 @@ def scene_source(recipe: SceneRecipe, cache: FeatureCache, device: torch.device)
         tower.requires_grad_(False).eval().to(device)
         tower.network.frozen_from_source = True  # never stored: it comes back from its package
     tokenizer = load_tokenizer(packaged_text_folder(), context_length=CONTEXT_LENGTH)
-    return SceneSource(recipe, Towers(image, text, tokenizer, _folder(cache), device))
+    return SceneSource(recipe, Towers(image, text, tokenizer, cache.path.parent / "scenes", device))
 
 
 def build_fused(source: SceneSource) -> nn.Module:
@@ -54,7 +53,3 @@ def build_fused(source: SceneSource) -> nn.Module:
 def build_scene_task(recipe: SceneRecipe) -> Matching | Answering:
     """The task of a recipe."""
     return (Matching if recipe.task.name == "matching" else Answering)(recipe.task.grounding)
-
-
-def _folder(cache: FeatureCache) -> Path:
-    return cache.path.parent / "scenes"

@@ -1,52 +1,30 @@
 """A recipe that learns from scenes, done from top to bottom: look, train, choose, judge, report."""
 
-import math
-import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from amodal.core.errors import RunError, UsageError
 from amodal.data.bundled import ATTRIBUTION
+from amodal.data.rows import SkipLog
 from amodal.evaluation import Located, answers, grounding, matching, question_only
 from amodal.features import FeatureCache, SceneBatches, SceneLines
 from amodal.metrics import Figure
 from amodal.models import Reader
+from amodal.recipes.finish import Finished, LearntFrom, finish, num_parameters
 from amodal.recipes.scene_build import build_fused, build_scene_task, scene_source
 from amodal.recipes.scene_data import CHOSEN_BY, JUDGED_BY, Pointing, SceneSource
 from amodal.recipes.scene_schema import SceneRecipe
 from amodal.recipes.settings import settings
-from amodal.runs import (
-    Finding,
-    History,
-    RunCard,
-    RunFolder,
-    current_versions,
-    read_findings,
-    write_findings,
-    write_report,
-)
-from amodal.runs.folder import write_json
-from amodal.towers import fingerprint
+from amodal.runs import Finding, History, RunFolder, write_findings
 from amodal.training import Hooks, load_weights, save_weights, train
 
 ROWS_JUDGED = 64
 SLOWEST = ("relation",)
 """What is learnt last, and hardly at all when it is a quarter of what is shown; see `SceneBatches`."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a run gave: its folder, its figures on the test split, how long each part took in seconds."""
-
-    folder: RunFolder
-    figures: dict[str, Figure]
-    timings: dict[str, float]
 
 
 def run_scenes(
@@ -67,7 +45,7 @@ def run_scenes(
     known, chosen_by = source.lines("train"), {split: source.lines(split) for split in CHOSEN_BY}
     timings["features"] = time.monotonic() - started
     batches = SceneBatches(known, size=recipe.training.batch_size, seed=recipe.training.seed, prefer=SLOWEST)
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    trained = num_parameters(model, trainable=True)
     say(f"{recipe.data.train:,} scenes, {len(known.groups):,} {_things(recipe)}; training {trained:,} parameters")
     guess = _Guess(source, known)
     hooks = _hooks(folder, model, {name: (lines, guess(lines)) for name, lines in chosen_by.items()}, say)
@@ -77,8 +55,9 @@ def run_scenes(
     started = time.monotonic()
     figures = judge_splits(source, model, guess, JUDGED_BY)
     timings["evaluation"] = time.monotonic() - started
-    _report(recipe, folder, source, model, figures, timings)
-    return Finished(folder, figures, timings)
+    done = Finished(folder, figures, timings)
+    finish(recipe.name, done, model, _learnt_from(recipe))
+    return done
 
 
 def evaluate_scenes(
@@ -118,7 +97,7 @@ def judge_splits(source: SceneSource, model: nn.Module, guess: "_Guess", splits:
 
 @torch.inference_mode()
 def located(model: Reader, lines: SceneLines, pointings: Iterable[Pointing]) -> list[Located]:
-    """Where the model finds phrases: the mean log-odds of their words, each as far as it means things."""
+    """Where the model finds phrases."""
     device, found, asked = next(model.parameters()).device, [], list(pointings)
     model.eval()
     for start in range(0, len(asked), ROWS_JUDGED):
@@ -126,10 +105,7 @@ def located(model: Reader, lines: SceneLines, pointings: Iterable[Pointing]) -> 
         numbers = list(dict.fromkeys(each.line for each in part))
         features = model(lines.batch(numbers).to(device))
         for each in part:
-            row, words = numbers.index(each.line), list(each.words)
-            weight_L = features.means_BL[row, words].sigmoid()
-            map_P = weight_L @ features.there_BLP[row, words] / weight_L.sum()
-            map_GG = map_P[: math.prod(model.grid)].unflatten(0, model.grid).cpu().numpy()
+            map_GG = features.phrase(numbers.index(each.line), each.words, model.grid).cpu().numpy()
             found.append(Located(map_GG, each.mask_HW, each.boxes, lines.lines[each.line].scene))
     return found
 
@@ -139,14 +115,12 @@ def judge_lines(model: nn.Module, lines: SceneLines, guess_Q: np.ndarray | None)
     """Matching when there is no guess from the question alone, else answers."""
     device = next(model.parameters()).device
     model.eval()
-    order = sorted(range(len(lines.lines)), key=lambda number: len(lines.words.states[slice(*_span(lines, number))]))
-    scores: dict[int, float] = {}
+    order = np.argsort(np.diff(lines.words.start)[[line.text for line in lines.lines]], kind="stable")
+    score = np.empty(len(order))
     for start in range(0, len(order), ROWS_JUDGED):
         part = order[start : start + ROWS_JUDGED]
-        features = model(lines.batch(part).to(device))
-        said: Tensor = features.fit_B if guess_Q is None else features.answer_BA.argmax(dim=1)
-        scores.update(zip(part, said.tolist(), strict=True))
-    score = np.array([scores[number] for number in range(len(order))])
+        features = model(lines.batch(part.tolist()).to(device))
+        score[part] = (features.fit_B if guess_Q is None else features.answer_BA.argmax(dim=1)).cpu()
     kinds = [lines.lines[members[0]].kind for members in lines.groups]
     if guess_Q is None:
         true, false = (score[[members[place] for members in lines.groups]] for place in (0, 1))
@@ -168,11 +142,6 @@ class _Guess:
         return question_only(*self.known, self.source.questions(lines)[0], len(self.source.answers))
 
 
-def _span(lines: SceneLines, number: int) -> tuple[int, int]:
-    text = lines.lines[number].text
-    return int(lines.words.start[text]), int(lines.words.start[text + 1])
-
-
 def _hooks(
     folder: RunFolder,
     model: nn.Module,
@@ -190,8 +159,7 @@ def _hooks(
         return {**found, "validation/score": float(np.mean(means))}
 
     def record(row: dict[str, float]) -> None:
-        history.truncate(int(row["step"]) - 1)
-        history.append(row)
+        history.record(row)
         told = (f"{name} {value:.3f}" for name, value in row.items() if name.startswith("validation"))
         say(f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}, " + ", ".join(told))
 
@@ -211,36 +179,13 @@ def _things(recipe: SceneRecipe) -> str:
     return "trials of captions" if recipe.task.name == "matching" else "questions"
 
 
-def _report(
-    recipe: SceneRecipe,
-    folder: RunFolder,
-    source: SceneSource,
-    model: nn.Module,
-    figures: dict[str, Figure],
-    timings: dict[str, float],
-) -> None:
-    data, findings = recipe.data, read_findings(folder.diagnosis)
-    card = RunCard(
-        name=recipe.name,
-        command=shlex.join(["amodal", "train", str(folder.recipe)]),
-        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+def _learnt_from(recipe: SceneRecipe) -> LearntFrom:
+    data = recipe.data
+    return LearntFrom(
         data=f"scenes, seed {data.seed}",
-        data_fingerprint=f"scenes-{data.seed}-{data.language}",
+        fingerprint=f"scenes-{data.seed}-{data.language}",
         splits={"train": data.train, "each validation": data.validation, "each test": data.judged},
         seeds={"training": recipe.training.seed, "scenes": data.seed},
-        versions=current_versions(),
-        towers={"image": fingerprint(source.towers.image), "text": fingerprint(source.towers.text)},
-        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        total_parameters=sum(p.numel() for p in model.parameters()),
-        preprocessing=vars(source.towers.image.preprocessing),
-        timings=timings,
-        figures=figures,
         licences=(ATTRIBUTION,),
-        findings=tuple(findings or ()),
+        skips=SkipLog(),
     )
-    card.write(folder)
-    write_json(folder.skipped, [])
-    write_report(folder, card, figures, History(folder.history).read(), findings=findings)
-    told = {name: figure.to_json() for name, figure in figures.items()}
-    write_json(folder.figures, {"run": str(folder.path), "figures": told})
-    folder.drop_checkpoints()  # last: from here on nothing is left to go on with

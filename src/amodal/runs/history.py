@@ -59,6 +59,11 @@ class History:
         if len(kept) < len(rows):
             self._rewrite(self._columns, kept)
 
+    def record(self, row: Mapping[str, float]) -> None:
+        """Adds a row in place of those from its step on, which a run left that stopped after its checkpoint."""
+        self.truncate(int(row["step"]) - 1)
+        self.append(row)
+
     def _rewrite(self, columns: list[str], rows: Iterable[Mapping[str, float]]) -> None:
         lines = [_line(columns), *(_line(_cells(row, columns)) for row in rows)]
         atomic_write(self.path, "".join(lines))

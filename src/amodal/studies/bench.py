@@ -21,8 +21,8 @@ from amodal.models import DualEncoder
 from amodal.recipes import load_recipe
 from amodal.recipes.build import Built, build_head, build_model, build_task
 from amodal.recipes.pairs import Judged, judged_pairs, training_batches
-from amodal.recipes.run import settings
 from amodal.recipes.schema import Recipe
+from amodal.recipes.settings import settings
 from amodal.studies.study import Place, StudyConfig
 from amodal.training import Hooks, train
 

@@ -35,9 +35,8 @@ def choose_gradients(
     if rows == 0 and (way == "auto" and fitting >= len(batch)):
         return plain, f"gradients in one pass over {len(batch):,} pairs: {said}"
     rows = min(rows or 1 << (fitting.bit_length() - 1), len(batch))
-    rows = math.ceil(
-        len(batch) / math.ceil(len(batch) / rows)
-    )  # parts of a size: a last one of one pair has no negative
+    parts = math.ceil(len(batch) / rows)
+    rows = math.ceil(len(batch) / parts)  # parts of a size: a last one of one pair has no negative
     if way == "accumulated":
         return Accumulated(rows), f"gradients accumulated over parts of {rows:,} of {len(batch):,} pairs: {said}"
     refuse_batch_statistics(model)
