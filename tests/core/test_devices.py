@@ -1,9 +1,12 @@
 """Devices by name; what is not there is refused with what is."""
 
+import threading
+import time
+
 import pytest
 import torch
 
-from amodal.core.devices import pick_device
+from amodal.core.devices import on_every_core, pick_device
 from amodal.core.errors import UsageError
 
 
@@ -32,3 +35,32 @@ def test_absent_device_is_refused_with_what_is_there(monkeypatch: pytest.MonkeyP
     there(monkeypatch, cuda=False, mps=False)
     with pytest.raises(UsageError, match=r"this machine has: cpu$"):
         pick_device(name)
+
+
+def test_parts_on_every_core_come_in_order_each_on_one_thread_and_errors_are_raised() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        taken: list[int] = []
+
+        def parts():
+            for number in range(8):
+                taken.append(number)
+                yield number
+
+        def work(number: int) -> tuple[int, int, str]:
+            time.sleep(0.02 * (number % 2 == 0))
+            return number, torch.get_num_threads(), threading.current_thread().name
+
+        done = list(on_every_core(work, parts(), torch.device("cpu")))
+        assert [number for number, _, _ in done] == list(range(8))
+        assert {threads for _, threads, _ in done} == {1}
+        assert len({name for _, _, name in done}) > 1
+        assert torch.get_num_threads() == 3
+        taken.clear()
+        with pytest.raises(ZeroDivisionError):
+            list(on_every_core(lambda number: 1 // (2 - number), parts(), torch.device("cpu")))
+        assert max(taken) < 7
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -77,7 +77,9 @@ def test_a_batch_holds_both_captions_of_a_group_with_their_truth(lines: SceneLin
     assert batch.pair_id.tolist() == [0, 0, 3, 3]
     assert batch.truth["fits"].tolist() == [True, False, True, False]
     assert batch.image is not None
-    assert torch.equal(batch.image.sequence[0], batch.image.sequence[1])
+    assert batch.picture is not None
+    assert batch.picture.tolist() == [0, 0, 1, 1]
+    np.testing.assert_array_equal(batch.image.sequence, lines.maps[[0, 3]].astype(np.float32))
     token, things = lines.lines[6].links[0]
     covers, centres = (batch.truth[name][2, token] for name in ("covers", "centres"))
     assert batch.truth["linked"][2, token]
@@ -88,7 +90,7 @@ def test_a_batch_holds_both_captions_of_a_group_with_their_truth(lines: SceneLin
 
 
 def test_steps_are_the_same_for_the_same_number_and_an_epoch_shows_every_scene_once(lines: SceneLines) -> None:
-    batches = SceneBatches(lines, size=2, seed=0)
+    batches = SceneBatches(lines, size=2, each=1, seed=0)
     assert batches.steps_per_epoch == 2
     whole = list(batches.steps(0, 4))
     (third,) = batches.steps(2, 3)
@@ -96,5 +98,5 @@ def test_steps_are_the_same_for_the_same_number_and_an_epoch_shows_every_scene_o
     scenes = [{int(pair) for pair in batch.pair_id} for batch in whole]
     assert len(scenes[0] | scenes[1]) == 4
     assert [batch.key for batch in whole[:2]] != [batch.key for batch in whole[2:]]
-    other = SceneBatches(lines, size=2, seed=1)
+    other = SceneBatches(lines, size=2, each=1, seed=1)
     assert [batch.key for batch in other.steps(0, 4)] != [batch.key for batch in whole]

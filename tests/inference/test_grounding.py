@@ -52,7 +52,7 @@ class Knowing(torch.nn.Module):
 
     def __init__(self, doubt: float = 0.0) -> None:
         super().__init__()
-        self.doubt = doubt
+        self.doubt, self.grid = doubt, (4, 4)
 
     def forward(self, batch: Batch) -> ReadFeatures:
         assert batch.ids is not None
@@ -64,7 +64,10 @@ class Knowing(torch.nn.Module):
         means = torch.full((1, length), -20.0)
         means[0, [2, 5, 6, 7]] = 20.0
         flat = there.flatten(2)
-        return ReadFeatures(torch.zeros(1, 4), torch.tensor([2.0]), torch.zeros(1, 0), flat, flat, flat, means)
+        nothing = (torch.zeros(1, 1),) * 4
+        return ReadFeatures(
+            torch.zeros(1, 4), torch.tensor([2.0]), torch.zeros(1, 0), flat, flat, flat, means, *nothing
+        )
 
 
 def test_phrases_boxes_and_maps_by_hand(reader: FusedModel, picture: Image.Image) -> None:
@@ -132,7 +135,7 @@ def test_the_verb(cli: Callable[..., Any], run: Path, picture: Image.Image, tmp_
     assert answer.code == 0, answer.err
     said = json.loads(answer.out)
     assert set(said) == {"path", "sentence", "size", "probability", "phrases", "words"}
-    assert np.shape(said["words"][0]["map"]) == (4, 4)
+    assert np.shape(said["words"][0]["map"]) == (8, 8)
     assert Image.open(tmp_path / "out.png").width > 300
     plain = cli("ground", tmp_path / "scene.png", SENTENCE, "--model", run)
     assert plain.out.startswith("fits: ")

@@ -1,13 +1,17 @@
 """Models that fuse: rows that lack a modality, padding, places, and a reader that learns relations once it is shown
 where words are."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from amodal.core.batch import Batch, Tokens
 from amodal.fusion import FUSIONS, FusionSize
 from amodal.models import Fused, Heads, Reader, ReadFeatures
+from amodal.models.reader import FinePlaces
 from amodal.tasks import Matching
 
 IMAGE_WIDTH, TEXT_WIDTH = 9, 6
@@ -19,7 +23,7 @@ def built(name: str, answers: int = 3) -> Fused | Reader:
     towers, grid = (nn.Identity(), nn.Identity()), (2, 3)
     if name == "reader":
         return Reader(
-            *towers, image_width=IMAGE_WIDTH, text_width=TEXT_WIDTH, width=16, heads=4, depth=2, grid=grid,
+            *towers, folds=[(IMAGE_WIDTH, 1)], text_width=TEXT_WIDTH, width=16, heads=4, depth=2, grid=grid,
             answers=answers,
         ).eval()  # fmt: skip
     size = FusionSize(image_width=IMAGE_WIDTH, text_width=TEXT_WIDTH, width=16, heads=4, depth=2, grid=grid)
@@ -77,10 +81,40 @@ def test_shapes_and_no_answers() -> None:
 
 
 def test_a_phrase_is_where_its_words_are_each_as_far_as_it_means_things() -> None:
-    there = torch.tensor([[8.0, 0.0, 0.0, 0.0, 9.0], [0.0, 4.0, 0.0, 0.0, 9.0], [7.0, 7.0, 7.0, 7.0, 7.0]])[None]
+    there = torch.tensor([[8.0, 0.0, 0.0, 0.0], [0.0, 4.0, 0.0, 0.0], [7.0, 7.0, 7.0, 7.0]])[None]
     means = torch.tensor([[0.75, 0.25, 0.5]]).logit()
-    features = ReadFeatures(*(torch.zeros(1, 1),) * 3, there, there, there, means)
+    features = ReadFeatures(*(torch.zeros(1, 1),) * 3, there, there, there, means, *(torch.zeros(1, 1),) * 4)
     torch.testing.assert_close(features.phrase(0, (0, 1), (2, 2)), torch.tensor([[6.0, 1.0], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_many_texts_about_few_pictures_are_judged_as_if_each_had_its_own(name: str) -> None:
+    model, given, picture = built(name), batch(), torch.tensor([1, 0, 1, 1])
+    assert given.image is not None
+    few, own = Tokens(*(x[:2] for x in given.image)), Tokens(*(x[picture] for x in given.image))
+    one, other = replace(given, image=few, picture=picture), replace(given, image=own)
+    torch.testing.assert_close(model(one)[:3], model(other)[:3])
+    (_, last) = one.parts(2)
+    assert last.image is not None
+    assert len(last.image.sequence) == 1
+    torch.testing.assert_close(model(last).fit_B, model(other).fit_B[2:])
+
+
+@torch.no_grad()
+def test_fine_places_stand_where_they_belong() -> None:
+    """Maps of two stages through `StageTower`'s folding and back: each place is made of what the maps hold there."""
+    torch.manual_seed(0)
+    fine, coarse = torch.randn(2, 3, 4, 6), torch.randn(2, 5, 2, 3)
+    folded = torch.cat([F.pixel_unshuffle(fine, 2), coarse], dim=1).flatten(2).transpose(1, 2)
+    places = FinePlaces([(3, 2), (5, 1)], 16, (2, 3))
+    assert places.grid == (4, 6)
+    nn.init.zeros_(places.around.weight)
+    nn.init.constant_(places.around.bias, -1e4)  # gelu of it is 0
+    found = places(folded).unflatten(1, (4, 6))
+    for row, column in ((0, 0), (3, 4), (1, 5)):
+        said = places.stages[0](fine[:, :, row, column]) + places.stages[1](coarse[:, :, row // 2, column // 2])
+        torch.testing.assert_close(found[:, row, column], F.gelu(said))
 
 
 def test_a_modality_that_is_absent_from_the_batch_is_told() -> None:
@@ -88,7 +122,7 @@ def test_a_modality_that_is_absent_from_the_batch_is_told() -> None:
     with pytest.raises(ValueError, match="has no image"):
         built("reader")(Batch(pair_id=given.pair_id, key=given.key, text=given.text))
     model = Reader(
-        nn.Identity(), nn.Identity(), image_width=IMAGE_WIDTH, text_width=TEXT_WIDTH, width=16, heads=4, depth=1,
+        nn.Identity(), nn.Identity(), folds=[(IMAGE_WIDTH, 1)], text_width=TEXT_WIDTH, width=16, heads=4, depth=1,
         grid=(3, 3),
     )  # fmt: skip
     with pytest.raises(ValueError, match="6 places do not fill a grid of 3 x 3"):

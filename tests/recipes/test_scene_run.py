@@ -29,6 +29,7 @@ SMALLEST = (
     "model.width=16",
     "model.depth=1",
     "training.epochs=2",
+    "training.evaluate_every=1",
     "training.batch_size=4",
 )
 
@@ -44,14 +45,14 @@ class Two(Ranks):
     count = 2
 
 
-def test_there_are_two() -> None:
-    assert {"matching", "answering"} <= set(SCENES)
+def test_there_are_three() -> None:
+    assert {"matching", "answering", "ground-weak"} <= set(SCENES)
 
 
 @pytest.mark.parametrize("name", SCENES)
 def test_every_recipe_runs_at_its_smallest_and_is_judged_again_the_same(name: str, tmp_path: Path) -> None:
     done = made(name, tmp_path / "run")
-    figure = "matching/mean" if name.startswith("matching") else "answers/all"
+    figure = {"matching": "matching/mean", "answering": "answers/all"}.get(name, "grounding/pointing")
     for split in JUDGED_BY:
         assert done.figures[f"{split}/{figure}"].n >= 6
     rows = History(done.folder.history).read()
@@ -115,7 +116,7 @@ def test_the_true_maps_find_every_phrase() -> None:
     for each in source.pointings("seen", lines):
         truth = lines.batch([each.line]).truth
         words = [word for word in each.words if truth["linked"][0, word]]
-        cover_GG = truth["covers"][0, words].mean(dim=0).unflatten(0, source.towers.image.grid)
+        cover_GG = truth["covers"][0, words].mean(dim=0).unflatten(0, (16, 16))
         maps.append(Located((cover_GG - 0.5).numpy(), each.mask_HW, each.boxes, each.line))
     found = grounding(maps)
     assert found["grounding/pointing"].value > 0.9

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from amodal.core.batch import Batch, Tokens
 from amodal.models import FusedFeatures, ReadFeatures
-from amodal.objectives import finding_losses, match_loss
-from amodal.tasks import Answering, Matching
+from amodal.objectives import finding_losses, info_nce, late_loss, late_scores, match_loss
+from amodal.tasks import Aligning, Answering, Levels, Matching
 
 ROWS, WORDS, PLACES = 4, 3, 5
 
@@ -17,7 +17,11 @@ ROWS, WORDS, PLACES = 4, 3, 5
 def given(grounded: bool = True) -> tuple[ReadFeatures, Batch]:
     torch.manual_seed(0)
     shapes = [(ROWS, 8), (ROWS,), (ROWS, 6), *[(ROWS, WORDS, PLACES)] * 3, (ROWS, WORDS)]
-    features = ReadFeatures(*(torch.randn(shape, requires_grad=True) for shape in shapes))
+    unit = [(2, PLACES, 8), (ROWS, WORDS, 8), (2, 8), (ROWS, 8)]  # two rows are about each of two pictures
+    features = ReadFeatures(
+        *(torch.randn(shape, requires_grad=True) for shape in shapes),
+        *(F.normalize(torch.randn(shape, requires_grad=True), dim=-1) for shape in unit),
+    )
     mask = torch.arange(WORDS) < torch.tensor([[3], [2], [3], [1]])
     where = {"covers": torch.rand(ROWS, WORDS, PLACES), "centres": torch.rand(ROWS, WORDS, PLACES), "linked": mask}
     truth = {"fits": torch.tensor([True, False, True, False]), "answer": torch.tensor([0, 5, 2, 2])}
@@ -25,6 +29,7 @@ def given(grounded: bool = True) -> tuple[ReadFeatures, Batch]:
         pair_id=torch.tensor([0, 0, 1, 1]),
         key=("a", "b", "c", "d"),
         text=Tokens(torch.zeros(ROWS, WORDS, 2), mask, torch.zeros(ROWS, 2)),
+        picture=torch.tensor([0, 0, 1, 1]),
         truth=truth | where if grounded else truth,
     )
     return features, batch
@@ -41,12 +46,27 @@ def test_grounding_is_added_by_its_weight(kind: type) -> None:
     features, batch = given()
     assert batch.text is not None
     truth = {f"{name}_{axes}": batch.truth[name] for name, axes in (("covers", "BLP"), ("centres", "BLP"))}
-    where = sum(finding_losses(*features[3:], **truth, linked_BL=batch.truth["linked"], mask_BL=batch.text.mask))
+    where = sum(finding_losses(*features[3:7], **truth, linked_BL=batch.truth["linked"], mask_BL=batch.text.mask))
     for weight in (0.0, 0.5, 1.0):
-        result = kind(weight).score(features, batch)
+        result = kind(Levels(pixel=weight)).score(features, batch)
         torch.testing.assert_close(result.loss, own(kind(), features, batch) + weight * where)
         assert ("look" in result.terms) == (weight > 0)
         assert result.count == ROWS
+
+
+def test_the_other_levels_are_learnt_from_true_texts_and_their_pictures() -> None:
+    features, batch = given()
+    true = [0, 2]
+    task = Aligning(Levels(whole=2.0, region=3.0, pixel=0.0))
+    assert task.whole is not None
+    assert task.region is not None
+    scale = task.whole.logit_scale
+    whole = info_nce(features.image_SD, features.text_BD[true], scale, torch.tensor([0, 1]))
+    weight = features.means_BL[true].sigmoid()  # both have three words
+    region = late_loss(late_scores(features.query_BLD[true], weight, features.key_SPD), scale)
+    result = task.score(features, batch)
+    torch.testing.assert_close(result.loss, 2 * whole + 3 * region)
+    assert result.terms.keys() == {"loss", "whole", "region"}
 
 
 @pytest.mark.parametrize("kind", [Matching, Answering])

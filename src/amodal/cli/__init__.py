@@ -1,5 +1,11 @@
 """The command line: one file a verb; parses, calls, prints. No logic."""
 
+import os
+
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # before torch: threads that wait leave their core to what else runs
+
 from amodal.cli.main import main
 
 __all__ = ["main"]

@@ -28,9 +28,11 @@ class Batch:
     """One mini-batch. Any modality may be absent for the whole batch (None) or for single rows (`present`).
 
     pixels: (B, C, H, W) float; ids: (B, L) int64 with ids_mask (B, L) True = real;
-    image, text: cached `Tokens` in place of pixels or ids; pair_id: (B,) int64, rows with the same id are positives
-    of each other; key: where each row came from, for messages; present: modality -> (B,) bool; truth: what is known of
-    the rows beside that, by name; its task says which names and shapes (B, ...) it needs.
+    image, text: cached `Tokens` in place of pixels or ids; picture: (B,) int64, the row of pixels or image that each
+    row is about, where many words go with few pictures (S of them in place of B); None: its own; pair_id: (B,) int64,
+    rows with the same id are positives of each other; key: where each row came from, for messages; present: modality ->
+    (B,) bool; truth: what is known of the rows beside that, by name; its task says which names and shapes (B, ...) it
+    needs.
     """
 
     pair_id: Tensor
@@ -40,6 +42,7 @@ class Batch:
     ids_mask: Tensor | None = None
     image: Tokens | None = None
     text: Tokens | None = None
+    picture: Tensor | None = None
     present: dict[str, Tensor] = field(default_factory=dict)
     truth: dict[str, Tensor] = field(default_factory=dict)
 
@@ -49,11 +52,20 @@ class Batch:
     def rows(self, which: slice) -> "Batch":
         """These rows of every modality."""
 
-        def cut(value: Any) -> Any:
-            return Tokens(*(x[which] for x in value)) if isinstance(value, Tokens) else value[which]
+        def cut(name: str, chosen: slice | Tensor) -> dict[str, Any]:
+            value = getattr(self, name)
+            if value is None:
+                return {}
+            return {name: Tokens(*(x[chosen] for x in value)) if isinstance(value, Tokens) else value[chosen]}
 
-        names = ("pair_id", "key", "pixels", "ids", "ids_mask", "image", "text")
-        kept = {name: cut(value) for name in names if (value := getattr(self, name)) is not None}
+        kept: dict[str, Any] = {}
+        for name in ("pair_id", "key", "ids", "ids_mask", "text"):
+            kept |= cut(name, which)
+        shown = which
+        if self.picture is not None:  # pictures that none of these rows is about go
+            shown, kept["picture"] = self.picture[which].unique(return_inverse=True)
+        for name in ("pixels", "image"):
+            kept |= cut(name, shown)
         for name in ("present", "truth"):
             kept[name] = {key: value[which] for key, value in getattr(self, name).items()}
         return replace(self, **kept)
@@ -73,7 +85,8 @@ class Batch:
                 return Tokens(*(part.to(device, non_blocking=True) for part in value))
             return value
 
-        moved = {name: move(getattr(self, name)) for name in ("pair_id", "pixels", "ids", "ids_mask", "image", "text")}
+        names = ("pair_id", "pixels", "ids", "ids_mask", "image", "text", "picture")
+        moved = {name: move(getattr(self, name)) for name in names}
         for name in ("present", "truth"):
             moved[name] = {key: value.to(device) for key, value in getattr(self, name).items()}
         return replace(self, **moved)

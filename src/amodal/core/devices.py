@@ -1,8 +1,15 @@
 """Where tensors live, and how many threads compute them."""
 
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
 import torch
 
 from amodal.core.errors import UsageError
+
+Part, Done = TypeVar("Part"), TypeVar("Done")
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -20,3 +27,26 @@ def pick_device(name: str = "auto") -> torch.device:
         usable = ", ".join(found for found, is_there in there.items() if is_there)
         raise UsageError(f"device {name!r} is not available here; this machine has: {usable}")
     return torch.device(name)
+
+
+def on_every_core(work: Callable[[Part], Done], parts: Iterable[Part], device: torch.device) -> Iterator[Done]:
+    """`work` of each part, in order; on a CPU as many parts at once as PyTorch has threads, each on one of them.
+
+    Layers of small batches are not worth sharing among cores, and threads that share a layer wait for each other when
+    anything else runs. Parts are taken as they are needed, in the thread that calls.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        yield from map(work, parts)
+        return
+    waiting: deque[Future[Done]] = deque()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for part in parts:
+                waiting.append(pool.submit(work, part))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        torch.set_num_threads(threads)  # of some libraries it is the number of all threads

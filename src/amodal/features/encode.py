@@ -3,7 +3,7 @@
 N pictures · M texts · D width of the joint space
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from amodal.core.devices import on_every_core
 from amodal.core.progress import progress
 from amodal.data.batches import readable_pictures
 from amodal.data.rows import Row, SkipLog
@@ -82,29 +83,36 @@ class Encoder:
             features_VNF, kept = known
             return (self.head_images(features_VNF) if kept else np.empty((0, 0), np.float32)), kept
         preprocessing: ImagePreprocessing = self.model.image_tower.preprocessing
-        kept, vectors = [], []
-        size = pictures_a_batch(self.device)
-        with progress("Pictures", len(rows), "pictures") as bar:
+        size, kept = pictures_a_batch(self.device), []
+
+        def prepared() -> Iterator[list[Tensor]]:
             for start in range(0, len(rows), size):
                 pixels = []
                 for place, image in readable_pictures(rows[start : start + size], preprocessing.size, skipped):
                     pixels.append(prepare_view(image, preprocessing, 0))
                     kept.append(start + place)
-                if pixels:
-                    vectors.append(self.pixels(torch.stack(pixels)))
-                bar.update(min(size, len(rows) - start))
-        return (np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)), kept
+                yield pixels
+
+        return self._in_batches(prepared(), len(rows)), kept
 
     def fitted(self, fitted: Sequence[Tensor]) -> np.ndarray:
         """Unit vectors of pictures as `fit_picture` makes them for the image tower. -> (N, D)"""
         mean, std = self.model.image_tower.preprocessing.mean, self.model.image_tower.preprocessing.std
-        vectors = []
         size = pictures_a_batch(self.device)
-        with progress("Pictures", len(fitted), "pictures") as bar:
-            for start in range(0, len(fitted), size):
-                part = fitted[start : start + size]
-                vectors.append(self.pixels(torch.stack([to_tensor(x, mean, std) for x in part])))
-                bar.update(len(part))
+        prepared = (
+            [to_tensor(x, mean, std) for x in fitted[start : start + size]] for start in range(0, len(fitted), size)
+        )
+        return self._in_batches(prepared, len(fitted))
+
+    def _in_batches(self, prepared: Iterable[list[Tensor]], count: int) -> np.ndarray:
+        """Unit vectors of the prepared pictures of each batch, of which some may be empty. -> (N, D)"""
+        size, vectors = pictures_a_batch(self.device), []
+        done = on_every_core(lambda pixels: self.pixels(torch.stack(pixels)) if pixels else None, prepared, self.device)
+        with progress("Pictures", count, "pictures") as bar:
+            for start, found in zip(range(0, count, size), done, strict=True):
+                if found is not None:
+                    vectors.append(found)
+                bar.update(min(size, count - start))
         return np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
 
     @torch.inference_mode()

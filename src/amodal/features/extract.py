@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from amodal.core.devices import on_every_core
 from amodal.core.progress import progress
 from amodal.core.seeds import generator_for
 from amodal.data.pictures import BrokenPicture
@@ -101,7 +102,7 @@ def image_features(
         return dict(zip(names, pooled, strict=True))
 
     size = max(1, pictures_a_batch(device) // len(views))
-    found.update(_compute(missing, load, run, size=size, label="Image tower", unit="pictures", cache=cache))
+    found.update(_compute(missing, load, run, size=size, said=("Image tower", "pictures"), cache=cache, device=device))
     kept = [i for i, content in enumerate(contents) if all(keys[content, view] in found for view in views)]
     if not kept:
         return torch.empty(len(views), 0, 0), []
@@ -136,7 +137,9 @@ def text_features(
         return dict(zip([keys[text] for text, _ in loaded], pooled, strict=True))
 
     size = texts_a_batch(device)
-    found.update(_compute(missing, lambda text: text, run, size=size, label="Text tower", unit="texts", cache=cache))
+    found.update(
+        _compute(missing, lambda text: text, run, size=size, said=("Text tower", "texts"), cache=cache, device=device)
+    )
     return torch.from_numpy(np.stack([found[keys[text]] for text in texts]))
 
 
@@ -146,19 +149,21 @@ def _compute(
     run: Callable[[list[tuple[str, Loaded]]], dict[str, np.ndarray]],
     *,
     size: int,
-    label: str,
-    unit: str,
+    said: tuple[str, str],
     cache: FeatureCache,
+    device: torch.device,
 ) -> dict[str, np.ndarray]:
-    """Loads and runs what is missing in batches of `size`; every batch is in the cache before the next begins."""
+    """Loads and runs what is missing in batches of `size`; every batch is in the cache as soon as it is computed."""
     computed: dict[str, np.ndarray] = {}
-    with progress(label, len(missing), unit) as bar:
-        for start in range(0, len(missing), size):
-            part = missing[start : start + size]
-            loaded = [(name, value) for name in part if (value := load(name)) is not None]
-            if loaded:
-                vectors = run(loaded)
-                cache.put(vectors)
-                computed.update(vectors)
-            bar.update(len(part))
+    starts = range(0, len(missing), size)
+    loaded = (
+        [(name, value) for name in missing[start : start + size] if (value := load(name)) is not None]
+        for start in starts
+    )
+    done = on_every_core(lambda part: run(part) if part else {}, loaded, device)
+    with progress(said[0], len(missing), said[1]) as bar:
+        for start, vectors in zip(starts, done, strict=True):
+            cache.put(vectors)
+            computed.update(vectors)
+            bar.update(len(missing[start : start + size]))
     return computed

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from amodal.core.batch import Batch, Tokens
+from amodal.core.devices import on_every_core
 from amodal.core.files import atomic_path
 from amodal.core.progress import progress
 from amodal.core.seeds import generator_for
@@ -22,8 +23,6 @@ from amodal.data.scenes import Scene, Scenes, scene_centres, scene_covers
 from amodal.data.tokenizers import Tokenizer
 from amodal.features.extract import image_name, pictures_a_batch, prepare_view, text_name, texts_a_batch
 from amodal.towers import HuggingFaceTextTower, StageTower
-
-PREFERRED = 8
 
 
 class WordStates(NamedTuple):
@@ -57,17 +56,21 @@ def scene_maps(tower: StageTower, scenes: Scenes, *, folder: Path, device: torch
     return np.load(path, mmap_mode="r")
 
 
-@torch.inference_mode()
 def _look(tower: StageTower, scenes: Scenes, kept_NPF: np.ndarray, device: torch.device) -> None:
     size = pictures_a_batch(device)
+    starts = range(0, len(scenes), size)
+
+    @torch.inference_mode()
+    def run(start: int) -> np.ndarray:
+        numbers = range(start, min(start + size, len(scenes)))
+        pictures = [Image.fromarray(scenes[number].picture) for number in numbers]
+        pixels = torch.stack([prepare_view(picture, tower.preprocessing, 0) for picture in pictures]).to(device)
+        return tower(pixels.contiguous(memory_format=torch.channels_last)).sequence.cpu().numpy()
+
     with progress(f"Scenes, {scenes.split}", len(scenes), "scenes") as bar:
-        for start in range(0, len(scenes), size):
-            numbers = range(start, min(start + size, len(scenes)))
-            pictures = [Image.fromarray(scenes[number].picture) for number in numbers]
-            pixels = torch.stack([prepare_view(picture, tower.preprocessing, 0) for picture in pictures]).to(device)
-            places = tower(pixels.contiguous(memory_format=torch.channels_last)).sequence
-            kept_NPF[start : start + len(numbers)] = places.cpu().numpy()
-            bar.update(len(numbers))
+        for start, places in zip(starts, on_every_core(run, starts, device), strict=True):
+            kept_NPF[start : start + len(places)] = places
+            bar.update(len(places))
 
 
 def word_states(
@@ -88,7 +91,6 @@ def word_states(
     return WordStates(np.load(path, mmap_mode="r"), start)
 
 
-@torch.inference_mode()
 def _read(
     tower: HuggingFaceTextTower,
     tokenizer: Tokenizer,
@@ -98,11 +100,15 @@ def _read(
     device: torch.device,
 ) -> None:
     order = np.argsort(np.diff(start_M), kind="stable")  # alike in length: little padding
-    size = texts_a_batch(device)
+    parts = np.split(order, range(texts_a_batch(device), len(order), texts_a_batch(device)))
+
+    @torch.inference_mode()
+    def run(part: np.ndarray) -> np.ndarray:
+        ids, mask = tokenizer([texts[text] for text in part])
+        return tower(ids.to(device), mask.to(device)).sequence.cpu().numpy()
+
     with progress("Words", len(texts), "texts") as bar:
-        for part in (order[at : at + size].tolist() for at in range(0, len(order), size)):
-            ids, mask = tokenizer([texts[text] for text in part])
-            said = tower(ids.to(device), mask.to(device)).sequence.cpu().numpy()
+        for part, said in zip(parts, on_every_core(run, parts, device), strict=True):
             for row, text in enumerate(part):
                 kept[start_M[text] : start_M[text + 1]] = said[row, : start_M[text + 1] - start_M[text]]
             bar.update(len(part))
@@ -128,9 +134,9 @@ class Places(NamedTuple):
     centres: np.ndarray
 
 
-def places_of(scene: Scene, side: int) -> Places:
-    """-> Places on a grid of side x side"""
-    return Places(scene_covers(scene, side), scene_centres(scene, side))
+def places_of(scene: Scene, side: int, *, boxes: bool = False) -> Places:
+    """-> Places on a grid of side x side; boxes: by the things' boxes in place of their visible pixels"""
+    return Places(scene_covers(scene, side, boxes=boxes), scene_centres(scene, side))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +150,10 @@ class SceneLines:
     groups: Sequence[Sequence[int]]
 
     def batch(self, chosen: Sequence[int]) -> Batch:
-        """These lines as a batch with cached tokens and their truth."""
+        """These lines as a batch with cached tokens and their truth; each of their scenes is there once."""
         lines = [self.lines[number] for number in chosen]
-        image = torch.from_numpy(self.maps[[line.scene for line in lines]].astype(np.float32))
+        scenes, picture = np.unique([line.scene for line in lines], return_inverse=True)
+        image = torch.from_numpy(self.maps[scenes].astype(np.float32))
         text = self.words.tokens([line.text for line in lines])
         truth = {
             **self._where(lines, text.mask.shape[1]),
@@ -158,11 +165,12 @@ class SceneLines:
             key=tuple(f"scene {line.scene}, {line.kind}" for line in lines),
             image=Tokens(image, torch.ones(image.shape[:2], dtype=torch.bool), image.mean(dim=1)),
             text=text,
+            picture=torch.from_numpy(picture),
             truth=truth,
         )
 
     def _where(self, lines: Sequence[Line], longest: int) -> dict[str, Tensor]:
-        covers, centres = np.zeros((2, len(lines), longest, self.maps.shape[1]), np.float32)
+        covers, centres = np.zeros((2, len(lines), longest, self.places[0].covers.shape[1]), np.float32)
         linked = np.zeros((len(lines), longest), bool)
         for row, line in enumerate(lines):
             for token, things in line.links:
@@ -176,16 +184,15 @@ class SceneLines:
 class SceneBatches:
     """Groups of lines at random, each scene once an epoch; see `training.Batches`.
 
-    size: groups of a batch. prefer: kinds of which a scene's group is drawn `PREFERRED` times as often as of
-    others, since they take longest to learn.
+    size: scenes of a batch; each: groups of a scene at most, drawn anew every time. A picture costs what its places
+    cost, and little more for each text about it; so all that is said of a scene is best learnt at once.
     """
 
-    def __init__(self, lines: SceneLines, *, size: int, seed: int, prefer: Sequence[str] = ()) -> None:
-        self.lines, self.size, self.seed = lines, size, seed
+    def __init__(self, lines: SceneLines, *, size: int, each: int, seed: int) -> None:
+        self.lines, self.size, self.each, self.seed = lines, size, each, seed
         self._of: dict[int, list[int]] = {}
         for group, members in enumerate(lines.groups):
-            first = lines.lines[members[0]]
-            self._of.setdefault(first.scene, []).extend([group] * (PREFERRED if first.kind in prefer else 1))
+            self._of.setdefault(lines.lines[members[0]].scene, []).append(group)
         self._scenes = list(self._of)
         self.steps_per_epoch = max(1, len(self._scenes) // size)
 
@@ -198,6 +205,6 @@ class SceneBatches:
             chosen: list[int] = []
             for number in order[place * self.size : (place + 1) * self.size].tolist():
                 groups = self._of[self._scenes[number]]
-                group = groups[int(torch.randint(len(groups), (1,), generator=draw))]
-                chosen.extend(self.lines.groups[group])
+                for group in torch.randperm(len(groups), generator=draw)[: self.each].tolist():
+                    chosen.extend(self.lines.groups[groups[group]])
             yield self.lines.batch(chosen)

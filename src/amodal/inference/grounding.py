@@ -104,7 +104,7 @@ def grounded(model: Reader, source: SceneSource, picture: Picture, sentence: str
     pixels = prepare_view(image, towers.image.preprocessing, 0)[None]
     one = Batch(pair_id=torch.zeros(1, dtype=torch.int64), key=(row.key,), pixels=pixels, ids=ids, ids_mask=mask)
     found = model(one.to(towers.device))
-    said = _Said(sentence, spans, found, towers.image.grid)
+    said = _Said(sentence, spans, found, model.grid)
     told = [_word(said, tokens) for tokens in words]
     phrases = []
     for run in _runs([word.means > 0.5 for word in told]):

@@ -44,11 +44,18 @@ class Fused(nn.Module):
 
     def forward(self, batch: Batch) -> FusedFeatures:
         """-> FusedFeatures. Raises ValueError when a modality is absent from the whole batch."""
-        return self.heads(self.fusion(*both(self, batch)).pooled)
+        image, text = both(self, batch)
+        if batch.picture is not None:
+            image = Tokens(*(x[batch.picture] for x in image))
+        image, text = (
+            image._replace(mask=present(image.mask, batch, "image")),
+            text._replace(mask=present(text.mask, batch, "text")),
+        )
+        return self.heads(self.fusion(image, text).pooled)
 
 
 def both(model: Any, batch: Batch) -> tuple[Tokens, Tokens]:
-    """What the model's towers say of a batch, or said before, with the modalities that rows lack masked.
+    """What the model's towers say of the pictures (S) and the texts (B) of a batch, or said before.
 
     Raises ValueError when a modality is absent from the whole batch.
     """
@@ -59,9 +66,10 @@ def both(model: Any, batch: Batch) -> tuple[Tokens, Tokens]:
         text = model.text_tower(batch.ids, batch.ids_mask)
     if image is None or text is None:
         raise ValueError(f"a fusion needs both modalities; this batch has no {'image' if image is None else 'text'}")
-    return _present(image, batch, "image"), _present(text, batch, "text")
+    return image, text
 
 
-def _present(tokens: Tokens, batch: Batch, modality: str) -> Tokens:
+def present(mask_BL: Tensor, batch: Batch, modality: str) -> Tensor:
+    """Tokens that are real and of a modality that their row has. -> (B, L)"""
     present_B = batch.present.get(modality)
-    return tokens if present_B is None else tokens._replace(mask=tokens.mask & present_B[:, None])
+    return mask_BL if present_B is None else mask_BL & present_B[:, None]

@@ -14,22 +14,26 @@ from torch import Tensor, nn
 
 from amodal.core.batch import Batch
 from amodal.fusion import SelfBlock, centres, check_filled, masked_mean, order_sines
-from amodal.models.fused import Heads, both
+from amodal.models.fused import Heads, both, present
 
 
 class Found(NamedTuple):
     """Where words are in a picture. look_BLP: logits of which place a word looks at; there_BLP: log-odds that what it
     means is seen there; amount_BLP: how many of the things that it means have their centre there; means_BL: log-odds
-    that a word means things at all ("cat" and "red" do, "of" does not)."""
+    that a word means things at all ("cat" and "red" do, "of" does not); key_SPD, query_BLD: of unit length, what the
+    places of each picture and the words are compared by."""
 
     look_BLP: Tensor
     there_BLP: Tensor
     amount_BLP: Tensor
     means_BL: Tensor
+    key_SPD: Tensor
+    query_BLD: Tensor
 
 
 class ReadFeatures(NamedTuple):
-    """`FusedFeatures`, and where the words were found."""
+    """`FusedFeatures`; where the words were found, as in `Found`; and image_SD, text_BD: pictures and texts as wholes,
+    of unit length, each without a look at the other."""
 
     joint_BD: Tensor
     fit_B: Tensor
@@ -38,40 +42,67 @@ class ReadFeatures(NamedTuple):
     there_BLP: Tensor
     amount_BLP: Tensor
     means_BL: Tensor
+    key_SPD: Tensor
+    query_BLD: Tensor
+    image_SD: Tensor
+    text_BD: Tensor
 
     def phrase(self, row: int, words: Sequence[int], grid: tuple[int, int]) -> Tensor:
         """Where some words of a row are together: their mean log-odds, each as far as it means things. -> (R, C)"""
-        own, places = list(words), math.prod(grid)
+        own = list(words)
         weight_L = self.means_BL[row, own].sigmoid()
         weight_L = weight_L / weight_L.sum().clamp(min=1e-6)
-        return (weight_L @ self.there_BLP[row, own, :places]).unflatten(0, grid)
+        return (weight_L @ self.there_BLP[row, own]).unflatten(0, grid)
+
+
+class FinePlaces(nn.Module):
+    """Places of maps of several stages (`StageTower`), on the grid of the finest, each seeing its neighbours.
+
+    What stands at a place does not depend on where that is: a thing is known wherever it lies. stages: channels and
+    factor of each, as `StageTower.folds`.
+    """
+
+    def __init__(self, stages: Sequence[tuple[int, int]], width: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.folds, self.coarse = tuple(stages), grid
+        self.fine = max(factor for _, factor in stages)
+        self.grid = (self.fine * grid[0], self.fine * grid[1])
+        self.stages = nn.ModuleList(nn.Linear(channels, width) for channels, _ in stages)
+        self.around = nn.Conv2d(width, width, 3, padding=1, groups=width)
+
+    def forward(self, image_SPF: Tensor) -> Tensor:
+        """Folded places of the coarsest stage (S, R C, F) -> places of the finest (S, fine R fine C, D)"""
+        x, parts = 0.0, image_SPF.split([channels * factor**2 for channels, factor in self.folds], dim=2)
+        for part, stage, (channels, factor) in zip(parts, self.stages, self.folds, strict=True):
+            part = part.unflatten(2, (channels, factor, factor)).unflatten(1, self.coarse)
+            part_SDRC = stage(part.permute(0, 1, 4, 2, 5, 3).flatten(3, 4).flatten(1, 2)).movedim(3, 1)
+            x = x + F.interpolate(part_SDRC, scale_factor=self.fine // factor)
+        x_SDRC = F.gelu(x)
+        return (x_SDRC + F.gelu(self.around(x_SDRC))).flatten(2).transpose(1, 2)
 
 
 class WordFinder(nn.Module):
     """Compares every word with every place by the cosine of two projections. -> Found
 
-    What stands at a place does not depend on where that is: a thing is known wherever it lies. amount: a place is a
-    centre or not whatever the word; times whether the word is there, that sums to a number over places.
+    amount: a place is a centre or not whatever the word; times whether the word is there, that sums to a number over
+    places.
     """
 
-    def __init__(self, image_width: int, text_width: int, width: int) -> None:
+    def __init__(self, text_width: int, width: int) -> None:
         super().__init__()
-        self.image = nn.Sequential(nn.Linear(image_width, width), nn.GELU())
         self.key = nn.Linear(width, width)
         self.query = nn.Sequential(nn.Linear(text_width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.means = nn.Linear(text_width, 1)
-        self.centre = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+        self.means, self.centre = nn.Linear(text_width, 1), nn.Linear(width, 1)
         self.scale, self.shift = nn.Parameter(torch.tensor(math.log(16.0))), nn.Parameter(torch.tensor(-3.0))
 
-    def forward(self, image_BPD: Tensor, image_mask_BP: Tensor, text_BLD: Tensor) -> tuple[Tensor, Found]:
-        """-> what stands at each place (B, P, D), Found"""
-        what_BPD = self.image(image_BPD)
-        key_BPD, query_BLD = F.normalize(self.key(what_BPD), dim=-1), F.normalize(self.query(text_BLD), dim=-1)
-        look_BLP = query_BLD @ key_BPD.transpose(1, 2) * self.scale.exp()
+    def forward(self, what_SPD: Tensor, text_BLF: Tensor, picture_B: Tensor) -> Found:
+        """picture: which of the pictures each text is about. -> Found"""
+        key_SPD, query_BLD = F.normalize(self.key(what_SPD), dim=-1), F.normalize(self.query(text_BLF), dim=-1)
+        look_BLP = query_BLD @ key_SPD[picture_B].transpose(1, 2) * self.scale.exp()
         there_BLP = look_BLP + self.shift
-        centre_BP = F.softplus(self.centre(what_BPD)[..., 0] - 1) * image_mask_BP
-        amount_BLP = there_BLP.sigmoid() * centre_BP[:, None]
-        return what_BPD, Found(look_BLP, there_BLP, amount_BLP, self.means(text_BLD)[..., 0])
+        centre_SP = F.softplus(self.centre(what_SPD)[..., 0] - 1)
+        amount_BLP = there_BLP.sigmoid() * centre_SP[picture_B][:, None]
+        return Found(look_BLP, there_BLP, amount_BLP, self.means(text_BLF)[..., 0], key_SPD, query_BLD)
 
 
 class Reading(nn.Module):
@@ -91,17 +122,16 @@ class Reading(nn.Module):
         nn.init.constant_(self.norm.weight, 0.2)  # or the facts drown in it, and relations are not learnt
         self.facts = nn.Linear(4 + 2 * bins + 1, width)
 
-    def forward(self, what_BPD: Tensor, mask_BP: Tensor, found: Found) -> Tensor:
-        """-> (B, L, D), of finite values for pictures without a place, too"""
-        look_BLP = found.look_BLP.masked_fill(~mask_BP[:, None], -1e4).softmax(dim=-1) * mask_BP[:, None]
-        places_P2 = F.pad(self.places, (0, 0, 0, look_BLP.shape[2] - len(self.places)))  # padding comes last
-        where_BL2 = look_BLP @ places_P2
-        spread_BL2 = (look_BLP @ places_P2.square() - where_BL2.square()).clamp(min=1e-6).sqrt()
-        there_BLP = found.there_BLP.sigmoid() * mask_BP[:, None]
-        size_BL1 = there_BLP.sum(dim=-1, keepdim=True).clamp(min=0.05).log() + 2
-        number_BL1 = found.amount_BLP.sum(dim=-1, keepdim=True)
+    def forward(self, what_BPD: Tensor, seen_B11: Tensor, found: Found) -> Tensor:
+        """seen: whether a row has its picture. -> (B, L, D)"""
+        look_BLP = found.look_BLP.softmax(dim=-1) * seen_B11
+        where_BL2 = look_BLP @ self.places
+        spread_BL2 = (look_BLP @ self.places.square() - where_BL2.square()).clamp(min=1e-6).sqrt()
+        share_BL1 = (found.there_BLP.sigmoid() * seen_B11).mean(dim=-1, keepdim=True)
+        size_BL1 = (64 * share_BL1).clamp(min=0.05).log() + 2
+        number_BL1 = (found.amount_BLP * seen_B11).sum(dim=-1, keepdim=True)
         facts = [4 * where_BL2 - 2, spread_BL2, self._binned(number_BL1), self._binned(size_BL1), number_BL1]
-        read_BLD = self.facts(torch.cat(facts, dim=-1)) + self.norm(look_BLP @ self.value(what_BPD))
+        read_BLD = self.facts(torch.cat(facts, dim=-1)) + self.norm(self.value(look_BLP @ what_BPD))
         return found.means_BL.sigmoid()[..., None] * read_BLD
 
     def _binned(self, x_BL1: Tensor) -> Tensor:
@@ -112,19 +142,25 @@ class Reading(nn.Module):
 class Reader(nn.Module):
     """Words find their places, read what is there, and then look at each other: layers over the words alone.
 
-    `Found` can be supervised (`amodal.tasks.Grounded`); without that, what words look at is hardly ever learnt from
-    matching. grid: rows and columns of places of the image tower.
+    Everything that stands for places is computed once a picture, however many texts are about it. `Found` can be
+    supervised (`amodal.tasks.Grounded`); without that, what words look at is hardly ever learnt from matching. folds:
+    channels and factor of the image tower's stages, see `StageTower`; grid: rows and columns of its places;
+    `self.grid`: those of what is found, the finest stage's.
     """
 
     def __init__(
-        self, image_tower: nn.Module, text_tower: nn.Module, *, image_width: int, text_width: int, width: int,
-        heads: int, depth: int, grid: tuple[int, int], answers: int = 0, dropout: float = 0.0,
+        self, image_tower: nn.Module, text_tower: nn.Module, *, folds: Sequence[tuple[int, int]], text_width: int,
+        width: int, heads: int, depth: int, grid: tuple[int, int], answers: int = 0, dropout: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.image_tower, self.text_tower, self.grid = image_tower, text_tower, grid
-        self.image_norm, self.text_norm = nn.LayerNorm(image_width), nn.LayerNorm(text_width)
-        self.dropout = nn.Dropout(dropout)
-        self.finder, self.reading = WordFinder(image_width, text_width, width), Reading(width, grid)
+        self.image_tower, self.text_tower = image_tower, text_tower
+        self.places, self.finder = FinePlaces(folds, width, grid), WordFinder(text_width, width)
+        self.coarse, self.grid = grid, self.places.grid
+        image_width = sum(channels * factor**2 for channels, factor in folds)
+        self.image_norm = nn.LayerNorm(image_width, elementwise_affine=False)
+        self.text_norm, self.dropout = nn.LayerNorm(text_width), nn.Dropout(dropout)
+        self.reading = Reading(width, self.grid)
+        self.image_whole, self.text_whole = nn.Linear(width, width), nn.Linear(text_width, width)
         self.words = nn.Linear(text_width, width)
         self.layers = nn.ModuleList(SelfBlock(width, heads) for _ in range(depth))
         self.norm, self.heads = nn.LayerNorm(width), Heads(width, answers)
@@ -132,11 +168,18 @@ class Reader(nn.Module):
     def forward(self, batch: Batch) -> ReadFeatures:
         """-> ReadFeatures. Raises ValueError when a modality is absent, or places do not fill the grid."""
         image, text = both(self, batch)
-        check_filled(image.mask, self.grid)
-        words = self.dropout(self.text_norm(text.sequence))
-        what, found = self.finder(self.dropout(self.image_norm(image.sequence)), image.mask, words)
+        check_filled(image.mask, self.coarse)
+        real = image.sequence[:, : math.prod(self.coarse)]  # what stands behind is padding
+        what = self.places(self.dropout(self.image_norm(real)))
+        words, mask = self.dropout(self.text_norm(text.sequence)), present(text.mask, batch, "text")
+        picture = torch.arange(len(what), device=what.device) if batch.picture is None else batch.picture
+        found = self.finder(what, words, picture)
+        seen = present(torch.ones_like(mask[:, :1]), batch, "image")[..., None]
         order = order_sines(words.shape[1], self.norm.normalized_shape[0]).to(words)
-        x = self.words(words) + 0.3 * order + self.reading(what, image.mask, found)
+        x = self.words(words) + 0.3 * order + self.reading(what[picture], seen, found)
         for layer in self.layers:
-            x = layer(x, text.mask)
-        return ReadFeatures(*self.heads(masked_mean(self.norm(x), text.mask)), *found)
+            x = layer(x, mask)
+        judged = self.heads(masked_mean(self.norm(x), mask))
+        image_whole = F.normalize(self.image_whole(what.mean(dim=1)), dim=-1)
+        text_whole = F.normalize(self.text_whole(masked_mean(words, mask)), dim=-1)
+        return ReadFeatures(*judged, *found, image_SD=image_whole, text_BD=text_whole)

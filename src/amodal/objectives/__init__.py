@@ -3,6 +3,7 @@
 from amodal.objectives.doubt import DoubtingInfoNCE, doubting_info_nce
 from amodal.objectives.finding import FindingLosses, finding_losses
 from amodal.objectives.infonce import InfoNCE, decoupled_info_nce, info_nce, mutual_information_bound
+from amodal.objectives.late import LateInteraction, late_loss, late_scores
 from amodal.objectives.matching import match_loss
 from amodal.objectives.queue import key_info_nce
 from amodal.objectives.sigmoid import SigmoidLoss, sigmoid_loss
@@ -13,6 +14,7 @@ __all__ = [
     "DoubtingInfoNCE",
     "FindingLosses",
     "InfoNCE",
+    "LateInteraction",
     "SigmoidLoss",
     "Teacher",
     "TripletLoss",
@@ -21,6 +23,8 @@ __all__ = [
     "finding_losses",
     "info_nce",
     "key_info_nce",
+    "late_loss",
+    "late_scores",
     "match_loss",
     "mutual_information_bound",
     "sigmoid_loss",

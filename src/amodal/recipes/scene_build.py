@@ -11,7 +11,7 @@ from amodal.fusion import FUSIONS, FusionSize
 from amodal.models import Fused, Heads, Reader
 from amodal.recipes.scene_data import SceneSource, Towers
 from amodal.recipes.scene_schema import READER, SceneRecipe
-from amodal.tasks import Answering, Matching
+from amodal.tasks import Aligning, Answering, Grounded, Levels, Matching
 from amodal.towers import (
     HuggingFaceTextTower,
     ImagePreprocessing,
@@ -21,6 +21,7 @@ from amodal.towers import (
 )
 
 CONTEXT_LENGTH = 48
+TASKS: dict[str, type[Grounded]] = {"matching": Matching, "answering": Answering, "aligning": Aligning}
 
 
 def scene_source(recipe: SceneRecipe, cache: FeatureCache, device: torch.device) -> SceneSource:
@@ -42,14 +43,17 @@ def build_fused(source: SceneSource) -> nn.Module:
     """The model of a recipe, freshly initialised but for its towers."""
     config, towers = source.recipe.model, source.towers
     answers = len(source.answers) if source.recipe.task.name == "answering" else 0
-    widths = {"image_width": towers.image.width, "text_width": towers.text.width, "width": config.width}
-    shape = {"heads": config.heads, "depth": config.depth, "grid": towers.image.grid}
+    shape = {
+        "text_width": towers.text.width, "width": config.width, "heads": config.heads, "depth": config.depth,
+        "grid": towers.image.grid,
+    }  # fmt: skip
     if config.fusion == READER:
-        return Reader(towers.image, towers.text, **widths, **shape, answers=answers, dropout=config.dropout)
-    fusion = FUSIONS[config.fusion](FusionSize(**widths, **shape))
+        parts = {"folds": towers.image.folds, "answers": answers, "dropout": config.dropout}
+        return Reader(towers.image, towers.text, **shape, **parts)
+    fusion = FUSIONS[config.fusion](FusionSize(image_width=towers.image.width, **shape))
     return Fused(towers.image, towers.text, fusion, Heads(config.width, answers))
 
 
-def build_scene_task(recipe: SceneRecipe) -> Matching | Answering:
+def build_scene_task(recipe: SceneRecipe) -> Grounded:
     """The task of a recipe."""
-    return (Matching if recipe.task.name == "matching" else Answering)(recipe.task.grounding)
+    return TASKS[recipe.task.name](Levels(**recipe.task.levels.model_dump()))

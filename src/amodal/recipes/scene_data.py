@@ -63,7 +63,7 @@ class SceneSource:
 
     def lines(self, split: str) -> SceneLines:
         """All that is said of the scenes of a split, and what the towers make of it."""
-        scenes, side = self.scenes(split), self.towers.image.grid[0]
+        scenes, side = self.scenes(split), self.towers.image.finest[0]
         said, places = self._said(scenes, side)
         texts = sorted({each.text for _, group in said for _, each, _ in group})
         towers = self.towers
@@ -89,13 +89,14 @@ class SceneSource:
         """All that is said of a scene, line by line."""
         return [each for group in self._groups(scene) for _, each, _ in group]
 
-    def pointings(self, split: str, lines: SceneLines) -> Iterator[Pointing]:
-        """Each phrase of what is true or asked of the scenes of a split, whose things are there; lines: theirs."""
+    def pointings(self, split: str, lines: SceneLines, *, few: bool = False) -> Iterator[Pointing]:
+        """Each phrase of what is true or asked of the scenes of a split, whose things are there. lines: theirs; few: of
+        the first caption or question of each scene alone."""
         number = 0
         for scene in self.scenes(split).stream():
-            for group in self._groups(scene):
+            for place, group in enumerate(self._groups(scene)):
                 for _, each, fits in group:
-                    if fits:
+                    if fits and not (few and place):
                         yield from self._phrases(scene, number, each)
                     number += 1
         if number != len(lines.lines):
@@ -118,13 +119,13 @@ class SceneSource:
         said, places = [], []
         with progress(f"Drawing {scenes.split}", len(scenes), "scenes") as bar:
             for scene in scenes.stream():
-                places.append(places_of(scene, side))
+                places.append(places_of(scene, side, boxes=self.recipe.data.where == "boxes"))
                 said += [(scene.number, group) for group in self._groups(scene)]
                 bar.update(1)
         return said, places
 
     def _groups(self, scene: Scene) -> "list[_Group]":
-        return (_captions if self.recipe.task.name == "matching" else _questions)(scene)
+        return (_questions if self.recipe.task.name == "answering" else _captions)(scene)
 
 
 _Group = list[tuple[str, Caption | Question, bool]]

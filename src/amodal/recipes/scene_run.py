@@ -23,8 +23,8 @@ from amodal.runs import Finding, History, RunFolder, write_findings
 from amodal.training import Hooks, load_weights, save_weights, train
 
 ROWS_JUDGED = 64
-SLOWEST = ("relation",)
-"""What is learnt last, and hardly at all when it is a quarter of what is shown; see `SceneBatches`."""
+DECISIVE = ("matching/mean", "answers/all", "grounding/pointing")
+"""The figures, the first of them that a task has, whose mean over the validation splits the weights are chosen by."""
 
 
 def run_scenes(
@@ -44,12 +44,13 @@ def run_scenes(
     folder.write_config({"towers": {}})
     known, chosen_by = source.lines("train"), {split: source.lines(split) for split in CHOSEN_BY}
     timings["features"] = time.monotonic() - started
-    batches = SceneBatches(known, size=recipe.training.batch_size, seed=recipe.training.seed, prefer=SLOWEST)
+    training = recipe.training
+    batches = SceneBatches(known, size=training.batch_size, each=recipe.data.each, seed=training.seed)
     trained = num_parameters(model, trainable=True)
     say(f"{recipe.data.train:,} scenes, {len(known.groups):,} {_things(recipe)}; training {trained:,} parameters")
     guess = _Guess(source, known)
-    hooks = _hooks(folder, model, {name: (lines, guess(lines)) for name, lines in chosen_by.items()}, say)
-    at = train(task, model, batches, settings(recipe.training), hooks, checkpoint=folder.last, device=device)
+    hooks = _hooks(folder, source, model, {name: (lines, guess(lines)) for name, lines in chosen_by.items()}, say)
+    at = train(task, model, batches, settings(training), hooks, checkpoint=folder.last, device=device)
     timings["training"] = at.seconds
     load_weights(folder.weights, {"model": model})
     started = time.monotonic()
@@ -87,12 +88,28 @@ def judge_splits(source: SceneSource, model: nn.Module, guess: "_Guess", splits:
     """SPLIT/FIGURE for each split."""
     figures = {}
     for split in splits:
-        lines = source.lines(split)
-        found = judge_lines(model, lines, guess(lines))
-        if isinstance(model, Reader):
-            found |= grounding(located(model, lines, source.pointings(split, lines)))
+        found = judge(source, model, split, lines := source.lines(split), guess(lines))
         figures |= {f"{split}/{name}": figure for name, figure in found.items()}
     return figures
+
+
+def judge(
+    source: SceneSource,
+    model: nn.Module,
+    split: str,
+    lines: SceneLines,
+    guess_Q: np.ndarray | None,
+    *,
+    choosing: bool = False,
+) -> dict[str, Figure]:
+    """The figures of a split. choosing: no more than what weights are chosen by."""
+    task, found = source.recipe.task, {}
+    reads = isinstance(model, Reader)
+    if task.name != "aligning":
+        found |= judge_lines(model, lines, guess_Q, whole=reads and task.levels.whole > 0 and not choosing)
+    if reads and (task.name == "aligning" or not choosing):
+        found |= grounding(located(model, lines, source.pointings(split, lines, few=choosing)))
+    return found
 
 
 @torch.inference_mode()
@@ -111,21 +128,30 @@ def located(model: Reader, lines: SceneLines, pointings: Iterable[Pointing]) -> 
 
 
 @torch.inference_mode()
-def judge_lines(model: nn.Module, lines: SceneLines, guess_Q: np.ndarray | None) -> dict[str, Figure]:
-    """Matching when there is no guess from the question alone, else answers."""
+def judge_lines(
+    model: nn.Module, lines: SceneLines, guess_Q: np.ndarray | None, *, whole: bool = False
+) -> dict[str, Figure]:
+    """Matching when there is no guess from the question alone, else answers. whole: also matching by pictures and texts
+    as wholes, what a dual encoder could say of them."""
     device = next(model.parameters()).device
     model.eval()
-    order = np.argsort(np.diff(lines.words.start)[[line.text for line in lines.lines]], kind="stable")
-    score = np.empty(len(order))
-    for start in range(0, len(order), ROWS_JUDGED):
-        part = order[start : start + ROWS_JUDGED]
-        features = model(lines.batch(part.tolist()).to(device))
+    score, whole_score = np.empty((2, len(lines.lines)))
+    for start in range(0, len(score), ROWS_JUDGED):
+        part = range(start, min(start + ROWS_JUDGED, len(score)))
+        batch = lines.batch(part).to(device)
+        features = model(batch)
         score[part] = (features.fit_B if guess_Q is None else features.answer_BA.argmax(dim=1)).cpu()
+        if whole:
+            whole_score[part] = (features.image_SD[batch.picture] * features.text_BD).sum(dim=1).cpu()
     kinds = [lines.lines[members[0]].kind for members in lines.groups]
-    if guess_Q is None:
-        true, false = (score[[members[place] for members in lines.groups]] for place in (0, 1))
-        return matching(true, false, kinds)
-    return answers(score, np.array([line.answer for line in lines.lines]), kinds, guess_Q)
+    if guess_Q is not None:
+        return answers(score, np.array([line.answer for line in lines.lines]), kinds, guess_Q)
+    first, second = ([members[place] for members in lines.groups] for place in (0, 1))
+    figures = matching(score[first], score[second], kinds)
+    if whole:
+        told = matching(whole_score[first], whole_score[second], kinds)
+        figures |= {f"whole/{name}": figure for name, figure in told.items()}
+    return figures
 
 
 class _Guess:
@@ -144,6 +170,7 @@ class _Guess:
 
 def _hooks(
     folder: RunFolder,
+    source: SceneSource,
     model: nn.Module,
     chosen_by: Mapping[str, tuple[SceneLines, np.ndarray | None]],
     say: Callable[[str], None],
@@ -153,9 +180,9 @@ def _hooks(
     def evaluate() -> dict[str, float]:
         found: dict[str, float] = {}
         for split, (lines, guess) in chosen_by.items():
-            for name, figure in judge_lines(model, lines, guess).items():
+            for name, figure in judge(source, model, split, lines, guess, choosing=True).items():
                 found[f"{split}/{name}"] = figure.value
-        means = [value for name, value in found.items() if name.endswith(("matching/mean", "answers/all"))]
+        means = [value for name, value in found.items() if name.endswith(DECISIVE)]
         return {**found, "validation/score": float(np.mean(means))}
 
     def record(row: dict[str, float]) -> None:
@@ -176,7 +203,7 @@ def _hooks(
 
 
 def _things(recipe: SceneRecipe) -> str:
-    return "trials of captions" if recipe.task.name == "matching" else "questions"
+    return "questions" if recipe.task.name == "answering" else "trials of captions"
 
 
 def _learnt_from(recipe: SceneRecipe) -> LearntFrom:

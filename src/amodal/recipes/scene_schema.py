@@ -11,7 +11,9 @@ READER = "reader"
 
 
 class SceneData(Part):
-    """train, validation, judged: how many scenes of `train`, of each validation split and of each test split."""
+    """train, validation, judged: how many scenes of `train`, of each validation split and of each test split; each: of
+    how many trials or questions of a scene at most a step learns; where: by what words are shown where their things
+    are, by visible pixels or by boxes."""
 
     source: Literal["scenes"] = "scenes"
     seed: int = Field(default=0, ge=0)
@@ -19,6 +21,8 @@ class SceneData(Part):
     train: int = Field(ge=2)
     validation: int = Field(ge=2)
     judged: int = Field(ge=2)
+    each: int = Field(default=4, ge=1)
+    where: Literal["masks", "boxes"] = "masks"
 
 
 class MapsConfig(Part):
@@ -30,7 +34,8 @@ class MapsConfig(Part):
 
 
 class FusedConfig(Part):
-    """fusion: "reader" (`amodal.models.Reader`, whose words are tied to places) or one of `amodal.fusion.FUSIONS`."""
+    """fusion: "reader" (`amodal.models.Reader`, whose words are tied to places) or one of
+    `amodal.fusion.FUSIONS`."""
 
     image: MapsConfig = MapsConfig()
     fusion: str = READER
@@ -47,11 +52,19 @@ class FusedConfig(Part):
         return value
 
 
-class SceneTask(Part):
-    """grounding: what the loss of where words are counts beside that of the job; only a reader has one."""
+class LevelsConfig(Part):
+    """See `amodal.tasks.Levels`; only a reader has them."""
 
-    name: Literal["matching", "answering"]
-    grounding: float = Field(default=1.0, ge=0)
+    whole: float = Field(default=0.0, ge=0)
+    region: float = Field(default=0.0, ge=0)
+    pixel: float = Field(default=1.0, ge=0)
+
+
+class SceneTask(Part):
+    """name: matching (which caption is true), answering (questions) or aligning (the levels alone)."""
+
+    name: Literal["matching", "answering", "aligning"]
+    levels: LevelsConfig = LevelsConfig()
 
 
 class SceneRecipe(Part):

@@ -20,7 +20,8 @@ class StageTower(nn.Module):
     batch norms are computed into its convolutions.
 
     stages: numbers as `forward_intermediates` counts them, the coarsest last; its grid is that of the places. Finer
-    maps have several places in one of the grid: these are put behind each other in its vector.
+    maps have several places in one of the grid: these are put behind each other in its vector. folds: channels of each
+    stage, and how many times as fine as the grid it is.
     """
 
     network: Any  # timm's networks have methods that nn.Module does not declare
@@ -32,7 +33,14 @@ class StageTower(nn.Module):
             _fold_norms(network.eval())
             maps = self._maps(next(network.parameters()).new_zeros(1, 3, preprocessing.size, preprocessing.size))
         self.grid: tuple[int, int] = (maps[-1].shape[2], maps[-1].shape[3])
-        self.width: int = sum(x.numel() for x in maps) // (self.grid[0] * self.grid[1])
+        self.folds = tuple((x.shape[1], x.shape[2] // self.grid[0]) for x in maps)
+        self.width: int = sum(channels * factor**2 for channels, factor in self.folds)
+
+    @property
+    def finest(self) -> tuple[int, int]:
+        """The grid of the finest stage."""
+        factor = max(factor for _, factor in self.folds)
+        return factor * self.grid[0], factor * self.grid[1]
 
     def extra_repr(self) -> str:
         """What the weights do not tell; `fingerprint` reads it."""

@@ -62,16 +62,25 @@ def word_links(said: Caption | Question, spans: Sequence[tuple[int, int]]) -> li
     ]
 
 
-def scene_covers(scene: Scene, side: int) -> np.ndarray:
-    """The share of each place that each thing covers. -> (N, P)"""
+def scene_covers(scene: Scene, side: int, *, boxes: bool = False) -> np.ndarray:
+    """The share of each place that each thing covers, or that its box does. -> (N, P)"""
+    masks = _filled_boxes(scene) if boxes else scene.masks
     edges = np.arange(side) * scene.size // side
-    summed = np.add.reduceat(np.add.reduceat(scene.masks.astype(np.float32), edges, axis=1), edges, axis=2)
+    summed = np.add.reduceat(np.add.reduceat(masks.astype(np.float32), edges, axis=1), edges, axis=2)
     return summed.reshape(len(scene.things), -1) * (side / scene.size) ** 2
 
 
 def scene_centres(scene: Scene, side: int) -> np.ndarray:
     """The centre of each thing's box: one, shared out among the four nearest places (bilinear). -> (N, P)"""
     return np.stack([_shared_out(thing.box, scene.size, side) for thing in scene.things])
+
+
+def _filled_boxes(scene: Scene) -> np.ndarray:
+    masks = np.zeros_like(scene.masks)
+    for mask, thing in zip(masks, scene.things, strict=True):
+        left, top, right, bottom = thing.box
+        mask[top:bottom, left:right] = True
+    return masks
 
 
 def _shared_out(box: tuple[int, int, int, int], size: int, side: int) -> np.ndarray:
