@@ -1,5 +1,6 @@
 """Runs that learnt from scenes in use: the same scores as when judged, answers of the list, clear refusals."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,30 +11,14 @@ from PIL import Image
 import amodal
 from amodal.core.batch import Tokens
 from amodal.core.errors import DataError, RunError, UsageError
-from amodal.features import FeatureCache
 from amodal.inference import FusedModel, load_any, load_fused
-from amodal.recipes import read_recipe, run_recipe
+from amodal.recipes import Finished
 from amodal.towers import StageTower
-
-CPU = torch.device("cpu")
-SMALLEST = (
-    "data.train=12",
-    "data.validation=6",
-    "data.judged=6",
-    "model.image.image_size=64",
-    "model.width=16",
-    "model.depth=1",
-    "training.epochs=1",
-    "training.batch_size=4",
-)
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("fused")
-    for name in ("matching", "answering"):
-        run_recipe(read_recipe(name, SMALLEST), folder / name, device=CPU, cache=FeatureCache(), say=lambda line: None)
-    return {name: folder / name for name in ("matching", "answering")}
+def runs(scene_run: Callable[[str], Finished]) -> dict[str, Path]:
+    return {name: scene_run(name).folder.path for name in ("matching", "answering")}
 
 
 def opened(path: Path) -> FusedModel:

@@ -31,7 +31,8 @@ class FusedModel:
     def match(self, pictures: Sequence[Picture], texts: Sequence[str]) -> np.ndarray:
         """The log-odds that each picture (N) fits the text (N) in its place; pictures that recur are looked at once.
 
-        -> (N,) Raises UsageError for unequal numbers and for a run that learnt to answer, DataError for unreadable pictures.
+        -> (N,) Raises UsageError for unequal numbers and for a run that learnt to answer, DataError for a picture that
+        cannot be read.
         """
         return self._said("matching", pictures, texts).numpy()
 
