@@ -81,5 +81,5 @@ class FusedModel:
         self, pictures: Sequence[Picture], texts: Sequence[str], shown: Sequence[int], rows: Sequence[int]
     ) -> Batch:
         towers, numbers = self.source.towers, sorted({shown[row] for row in rows})
-        open_ones = [opened(pictures[number], number, towers.image.preprocessing.size) for number in numbers]
-        return batch_of(towers, open_ones, [texts[row] for row in rows], [numbers.index(shown[row]) for row in rows])
+        held = [opened(pictures[number], number, towers.image.preprocessing.size) for number in numbers]
+        return batch_of(towers, held, [texts[row] for row in rows], [numbers.index(shown[row]) for row in rows])
