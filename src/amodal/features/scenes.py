@@ -97,10 +97,10 @@ def _read(
     kept: np.ndarray,
     device: torch.device,
 ) -> None:
-    order = np.argsort(np.diff(start_M), kind="stable")  # alike in length: little padding
+    order: list[int] = np.argsort(np.diff(start_M), kind="stable").tolist()  # alike in length: little padding
     size = texts_a_batch(device)
     with progress("Words", len(texts), "texts") as bar:
-        for part in (order[at : at + size].tolist() for at in range(0, len(order), size)):
+        for part in (order[at : at + size] for at in range(0, len(order), size)):
             ids, mask = tokenizer([texts[text] for text in part])
             said = tower(ids.to(device), mask.to(device)).sequence.cpu().numpy()
             for row, text in enumerate(part):
