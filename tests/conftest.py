@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,18 @@ model:
   width: 32
 training: {epochs: 30, batch_size: 12, learning_rate: 0.002, evaluate_every: 10}
 """
+
+SMALLEST_SCENES = (
+    "data.train=12",
+    "data.validation=6",
+    "data.judged=6",
+    "model.image.image_size=128",
+    "model.width=16",
+    "model.depth=1",
+    "training.epochs=2",
+    "training.evaluate_every=1",
+    "training.batch_size=4",
+)
 
 
 class Answer(NamedTuple):
@@ -124,6 +137,32 @@ def tiny_run(tiny_recipe: Path, cli: Callable[..., Answer], tmp_path_factory: py
     answer = cli("train", tiny_recipe, "--out", folder)
     assert answer.code == 0, answer.err
     return folder
+
+
+@pytest.fixture(scope="session")
+def scene_recipe() -> Callable[..., Any]:
+    """scene_recipe("matching", "model.depth=2"): a recipe on scenes at its smallest, on a grid of 4 x 4."""
+    from amodal.recipes import read_recipe
+
+    return lambda name, *settings: read_recipe(name, [*SMALLEST_SCENES, *settings])
+
+
+@pytest.fixture(scope="session")
+def scene_run(scene_recipe: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """scene_run("matching"): the `Finished` of such a recipe. Read its folder only; copy it to change it."""
+    import torch
+
+    from amodal.features import FeatureCache
+    from amodal.recipes import run_recipe
+
+    folder = tmp_path_factory.mktemp("scenes")
+
+    @cache
+    def trained(name: str) -> Any:
+        recipe, cpu = scene_recipe(name), torch.device("cpu")
+        return run_recipe(recipe, folder / name, device=cpu, cache=FeatureCache(), say=lambda line: None)
+
+    return trained
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def trials() -> dict[str, list[Trial]]:
 def measured(trials: dict[str, list[Trial]]) -> Measured:
     """An oracle, one who is always wrong, a coin and a bag of words, side by side."""
     true = {(trial.picture.tobytes(), trial.true) for found in trials.values() for trial in found}
-    words = {trial.picture.tobytes(): bag(trial) for found in trials.values() for trial in found}
+    words = {trial.picture.tobytes(): bag(trial.group) for found in trials.values() for trial in found}
 
     def oracle(pictures: Sequence[Image.Image], texts: Sequence[str]) -> np.ndarray:
         return np.array([(p.tobytes(), t) in true for p, t in zip(pictures, texts, strict=True)], dtype=float)
@@ -45,9 +46,10 @@ def measured(trials: dict[str, list[Trial]]) -> Measured:
     return measure({"oracle": oracle, "wrong": wrong, "coin": coin, "bag": bag_of_words}, trials, "seen")
 
 
-def bag(trial: Trial) -> set[str]:
-    """The words of the names of everything in the trial's scene."""
-    scene = Scenes("seen", seed=0)[int(trial.group.removeprefix("scene "))]
+@cache
+def bag(group: str) -> set[str]:
+    """The words of the names of everything in the scene that trials are about."""
+    scene = Scenes("seen", seed=0)[int(group.removeprefix("scene "))]
     return {word for thing in scene.things for word in load_pool().names[thing.concept].split()}
 
 

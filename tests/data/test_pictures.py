@@ -18,6 +18,7 @@ from amodal.data.pictures import (
     BrokenPicture,
     BytesRef,
     FileRef,
+    ImageRef,
     PictureRef,
     PixelRef,
     SpanRef,
@@ -272,6 +273,7 @@ def test_references_read_the_same_picture(tmp_path: Path) -> None:
         FileRef(tmp_path / "a.png"),
         SpanRef(tmp_path / "a.tar", 7, len(content)),
         BytesRef(content),
+        ImageRef(picture),
         PixelRef(tmp_path / "a.bin", 1, 30, 40),
         PixelRef(tmp_path / "b.bin", 0, 30, 40, "interleaved"),
     ]

@@ -2,16 +2,18 @@
 
 Blocks of one page share one folder and, if they are Python, one namespace. By the word behind the fence:
     python     executed here
-    console    each line `$ amodal ...` goes to a shell; other lines are its output
+    console    each line `$ amodal ...` is called here, or in a shell where it has a sign for one; others are output
     bash, sh   shown only, unless `<!-- run -->` stands above it
 `<!-- not run: reason -->` above a block leaves it out; `<!-- slow -->` anywhere makes the page a slow test.
 """
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +25,10 @@ NOT_RUN_LIMIT = 8
 COMMAND_SECONDS = 900
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,}|~{3,}) *(?P<language>[\w+-]*)")
+SHELL_SIGN = re.compile(r"[*?|&;<>$`~]")
 MARK = re.compile(r"^\s*<!--\s*(?P<mark>not run|run|slow)\s*(?::\s*(?P<reason>.*?))?\s*-->\s*$")
+
+Cli = Callable[..., Any]
 
 
 class Block(NamedTuple):
@@ -101,7 +106,14 @@ def run_command(command: str, folder: Path, page: str, line: int) -> None:
         raise AssertionError(f"{page}:{line}: `{command}` ended with {done.returncode}\n{said}")
 
 
-def run_page(text: str, folder: Path, page: str) -> int:
+def call_command(command: str, page: str, line: int, cli: Cli) -> None:
+    """Calls `amodal ...` in this process: to start another for each line would take most of the time of a page."""
+    answer = cli(*shlex.split(command)[1:])
+    if answer.code:
+        raise AssertionError(f"{page}:{line}: `{command}` ended with {answer.code}\n{answer.out}\n{answer.err[-4000:]}")
+
+
+def run_page(text: str, folder: Path, page: str, cli: Cli) -> int:
     """Runs the blocks of a page in `folder` (the caller has made it the working folder). -> how many ran"""
     namespace: dict[str, Any] = {"__name__": "__page__"}
     ran = 0
@@ -115,7 +127,10 @@ def run_page(text: str, folder: Path, page: str) -> int:
             exec(code, namespace)
             continue
         for command in commands_of(block):
-            run_command(command, folder, page, block.line)
+            if block.language != "console" or SHELL_SIGN.search(command):
+                run_command(command, folder, page, block.line)
+            else:
+                call_command(command, page, block.line, cli)
     return ran
 
 
@@ -139,11 +154,12 @@ def page_parameters() -> list[Any]:
 
 
 @pytest.mark.parametrize("page", page_parameters())
-def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     copy_photos(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
-    assert run_page(page.read_text(encoding="utf-8"), tmp_path, page.relative_to(ROOT).as_posix()) > 0
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run_page(page.read_text(encoding="utf-8"), tmp_path, page.relative_to(ROOT).as_posix(), cli) > 0
 
 
 def test_blocks_are_found_and_few_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,9 +198,9 @@ echo made > made.txt
 """
 
 
-def test_sample_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sample_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_page(SAMPLE, tmp_path, "sample.md") == 3
+    assert run_page(SAMPLE, tmp_path, "sample.md", cli) == 3
     assert [block.runs for block in read_blocks(SAMPLE)] == [True, False, False, False, True, True]
     assert sum(block.is_left_out for block in read_blocks(SAMPLE)) == 1
 
@@ -195,22 +211,25 @@ def test_sample_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("```python\nassert 1 == 2\n```\n", AssertionError),
         ("<!-- run -->\n```bash\nfalse | true\n```\n", AssertionError),
         ("```console\n$ amodal no-such-verb\n```\n", AssertionError),
+        ("```console\n$ amodal no-such-verb *\n```\n", AssertionError),
         ("```console\n$ rm -r everything\n```\n", ValueError),
         ("```console\nonly output\n```\n", ValueError),
         ("```python\nx = 1\n", ValueError),
         ("<!-- not run -->\n```python\nx = 1\n```\n", ValueError),
     ],
 )
-def test_bad_page_is_caught(page: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_page_is_caught(
+    page: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error):
-        run_page(page, tmp_path, "bad.md")
+        run_page(page, tmp_path, "bad.md", cli)
 
 
-def test_traceback_names_the_line_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_traceback_names_the_line_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ZeroDivisionError) as caught:
-        run_page("# Title\n\n```python\n1 / 0\n```\n", tmp_path, "bad.md")
+        run_page("# Title\n\n```python\n1 / 0\n```\n", tmp_path, "bad.md", cli)
     last = caught.traceback[-1]
     assert (str(last.path).endswith("bad.md"), last.lineno + 1) == (True, 4)
 

@@ -22,6 +22,7 @@ from PIL import Image
 from amodal.runs import RunFolder
 
 NOBODY = 65534
+SLOW = pytest.mark.slow
 
 
 def told(answer: Any, *words: object, codes: tuple[int, ...] = (1, 2)) -> None:
@@ -203,7 +204,9 @@ def test_a_recipe_that_cannot_be_read(cli: Callable[..., Any], tmp_path: Path, c
     ("words", "said"),
     [
         (("evaluate", "RUN", "--data", "captions.csv"), "row 2, byte 25 is not UTF-8"),
-        (("classify", "broken.jpg", "--labels", "a,b", "--model", "RUN"), "damaged or cut short"),
+        pytest.param(
+            ("classify", "broken.jpg", "--labels", "a,b", "--model", "RUN"), "damaged or cut short", marks=SLOW
+        ),
     ],
 )
 def test_the_same_in_a_process_of_its_own(tiny_run: Path, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
@@ -302,7 +305,7 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Callable[[int], None]]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("kilobytes", [4, 64, 1000, 3000, 6000])
+@pytest.mark.parametrize("kilobytes", [4, pytest.param(64, marks=SLOW), 1000, pytest.param(3000, marks=SLOW), 6000])
 def test_disk_full_while_training(
     cli: Callable[..., Any], tiny_recipe: Path, tiny_run: Path, tmp_path: Path, kilobytes: int
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
 
 from amodal.runs import History, RunFolder
 
@@ -51,7 +52,7 @@ def figures(run: RunFolder) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("count", "settings"),
     [
-        (2, []),
+        pytest.param(2, [], marks=pytest.mark.slow),  # as test_streamed.py does it of streamed pairs
         (2, ["training.shard=true"]),
         (2, ["training.gradients=cached", "training.micro_batch=2"]),
         pytest.param(2, ["training.shard=true", "training.micro_batch=4"], marks=pytest.mark.slow),
@@ -79,6 +80,12 @@ def test_ranks_train_as_one_process_would(
     assert run.is_finished
 
 
+def step_of(run: RunFolder) -> int:
+    """The step of the last checkpoint."""
+    with safe_open(run.last, "pt") as checkpoint:
+        return json.loads(checkpoint.metadata()["state"])["step"]
+
+
 def wait_for_checkpoint(run: RunFolder, processes: list[subprocess.Popen[str]]) -> None:
     end = time.monotonic() + SECONDS
     while not (run.last.exists() and run.history.exists() and len(run.history.read_text().splitlines()) > 3):
@@ -87,10 +94,11 @@ def wait_for_checkpoint(run: RunFolder, processes: list[subprocess.Popen[str]]) 
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize(("killed", "count"), [(0, 1), pytest.param(1, 3, marks=pytest.mark.slow)])
 def test_a_killed_rank_is_told_and_any_number_goes_on(
     start_ranks: Callable[..., list[subprocess.Popen[str]]],
     killed: int,
+    count: int,
     recipe: Path,
     tmp_path: Path,
     cli: Callable[..., Any],
@@ -106,12 +114,9 @@ def test_a_killed_rank_is_told_and_any_number_goes_on(
     assert "another process of this training is gone" in said
     assert "Traceback" not in said
     before = len(losses(run))
-    done = json.loads(
-        subprocess.run([sys.executable, "-c", STEP, str(run.last)], capture_output=True, text=True).stdout
-    )
-    assert done["step"] >= 2 * before - 1  # two steps an epoch, saved after each: at most the last one is lost
-    answer = cli("train", "--resume", run.path) if killed else None
-    results = [(answer.code, answer.err)] if answer else ended(start_ranks(3, "train", "--resume", run.path))
+    assert step_of(run) >= 2 * before - 1  # two steps an epoch, saved after each: at most the last one is lost
+    answer = cli("train", "--resume", run.path) if count == 1 else None
+    results = [(answer.code, answer.err)] if answer else ended(start_ranks(count, "train", "--resume", run.path))
     assert {code for code, _ in results} == {0}, results
     assert [row["step"] for row in History(run.history).read()] == list(range(2, 122, 2))
 
@@ -133,7 +138,7 @@ main()
 
 
 def test_each_rank_names_its_own_broken_rows(
-    start_ranks: Callable[..., list[subprocess.Popen[str]]], recipe: Path, tmp_path: Path
+    start_ranks: Callable[..., list[subprocess.Popen[str]]], recipe: Path, tmp_path: Path, cli: Callable[..., Any]
 ) -> None:
     run = RunFolder(tmp_path / "run")
     words = ("train", recipe, "--out", run.path, "--set", "training.save_every=0")
@@ -141,20 +146,10 @@ def test_each_rank_names_its_own_broken_rows(
     assert [code for code, _ in results] == [1, 1], results
     assert "no row of this process stands out: see what another one names" in results[0][1]
     assert "where the inputs of 1 of 6 rows are not: broken.csv:7; mend or remove these rows" in results[1][1]
-    done = json.loads(
-        subprocess.run([sys.executable, "-c", STEP, str(run.last)], capture_output=True, text=True).stdout
-    )
-    assert done["step"] == 3
-    answers = ended(start_ranks(2, "train", "--resume", run.path))
-    assert [code for code, _ in answers] == [0, 0], answers
+    assert step_of(run) == 3
+    answer = cli("train", "--resume", run.path)
+    assert answer.code == 0, answer.err
     assert [row["step"] for row in History(run.history).read()] == [2, 4, 6, 8]
-
-
-STEP = """\
-import sys
-from safetensors import safe_open
-print(safe_open(sys.argv[1], "pt").metadata()["state"])
-"""
 
 
 def test_a_signal_to_one_stops_all_at_the_same_step(

@@ -67,10 +67,16 @@ def test_ranks_and_workers_train_as_one_process_would(
     workers: int,
     recipe: Path,
     alone: RunFolder,
+    cli: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     run = RunFolder(tmp_path / "run")
-    results = ended(start_ranks(count, "train", recipe, "--out", run.path, "--set", f"training.workers={workers}"))
+    words = ("train", recipe, "--out", run.path, "--set", f"training.workers={workers}")
+    if count == 1:
+        answer = cli(*words)
+        results = [(answer.code, answer.err)]
+    else:
+        results = ended(start_ranks(count, *words))
     assert [code for code, _ in results] == [0] * count, results
     assert losses(run) == pytest.approx(losses(alone), rel=1e-5)
     figures = [json.loads(each.figures.read_text())["figures"] for each in (run, alone)]
@@ -130,7 +136,7 @@ def test_two_shards_are_held_out_where_nothing_else_judges(
 
 
 def test_broken_pictures_of_all_ranks_are_in_the_report(
-    start_ranks: Callable[..., list[subprocess.Popen[str]]], recipe: Path, tmp_path: Path, shapes: Path
+    start_ranks: Callable[..., list[subprocess.Popen[str]]], recipe: Path, tmp_path: Path, cli: Callable[..., Any]
 ) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -147,9 +153,9 @@ def test_broken_pictures_of_all_ranks_are_in_the_report(
     skipped = json.loads(run.skipped.read_text())
     assert sorted(entry["key"].split(":")[0] for entry in skipped["entries"]) == [f"{n}.tar" for n in range(5)]
     assert len(losses(run)) == 4
-    results = ended(start_ranks(1, "train", recipe, "--out", tmp_path / "strict", "--set", f"data.source={broken}"))
-    assert results[0][0] == 1
-    assert "of 24 rows cannot be used" in results[0][1]
+    strict = cli("train", recipe, "--out", tmp_path / "strict", "--set", f"data.source={broken}")
+    assert strict.code == 1
+    assert "of 24 rows cannot be used" in strict.err
 
 
 @pytest.mark.slow

@@ -1,36 +1,24 @@
 """Runs that learnt from scenes in use: the same scores as when judged, answers of the list, clear refusals."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import amodal
+from amodal.core.batch import Tokens
 from amodal.core.errors import DataError, RunError, UsageError
-from amodal.features import FeatureCache
 from amodal.inference import FusedModel, load_any, load_fused
-from amodal.recipes import read_recipe, run_recipe
-
-CPU = torch.device("cpu")
-SMALLEST = (
-    "data.train=12",
-    "data.validation=6",
-    "data.judged=6",
-    "model.image.image_size=64",
-    "model.width=16",
-    "model.depth=1",
-    "training.epochs=1",
-    "training.batch_size=4",
-)
+from amodal.recipes import Finished
+from amodal.towers import StageTower
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("fused")
-    for name in ("matching", "answering"):
-        run_recipe(read_recipe(name, SMALLEST), folder / name, device=CPU, cache=FeatureCache(), say=lambda line: None)
-    return {name: folder / name for name in ("matching", "answering")}
+def runs(scene_run: Callable[[str], Finished]) -> dict[str, Path]:
+    return {name: scene_run(name).folder.path for name in ("matching", "answering")}
 
 
 def opened(path: Path) -> FusedModel:
@@ -50,6 +38,22 @@ def test_scores_are_those_of_the_judge(runs: dict[str, Path]) -> None:
     assert len(found) > 32  # more than one batch
     torch.testing.assert_close(found, wanted, rtol=0, atol=0.02)
     assert wanted.std() > 0.02
+
+
+def test_a_picture_that_recurs_is_looked_at_once(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    model, seen = opened(runs["matching"]), []
+    one, other = (Image.fromarray(model.source.scenes("seen")[number].picture) for number in (0, 1))
+    shown, said = [one, other, one, other, one], ["a cat", "a cat", "a red dog", "two dogs", "a cat left of a dog"]
+    apart = [model.match([picture], [text])[0] for picture, text in zip(shown, said, strict=True)]
+    plain = StageTower.forward
+
+    def forward(self: StageTower, pixels: torch.Tensor) -> Tokens:
+        seen.append(len(pixels))
+        return plain(self, pixels)
+
+    monkeypatch.setattr(StageTower, "forward", forward)
+    np.testing.assert_allclose(model.match(shown, said), apart, atol=1e-4)
+    assert seen == [2]
 
 
 def test_answers_are_on_the_list(runs: dict[str, Path]) -> None:

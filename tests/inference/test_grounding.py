@@ -14,25 +14,19 @@ from PIL import Image
 from amodal.core.batch import Batch
 from amodal.core.errors import DataError, RunError, UsageError
 from amodal.data.scenes import Scenes
-from amodal.features import FeatureCache
 from amodal.inference import FusedModel, load_fused
 from amodal.inference.grounding import grounded
 from amodal.models import ReadFeatures
-from amodal.recipes import read_recipe, run_recipe
+from amodal.recipes import Finished
 from amodal.recipes.scene_schema import SceneTask
 
-SMALLEST = ("data.train=12", "data.validation=6", "data.judged=6", "model.image.image_size=128", "model.width=16")
-TRAINED = ("model.depth=1", "training.epochs=1", "training.batch_size=4")
 SENTENCE = "a cat left of two red dogs."
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(scene_run: Callable[[str], Finished]) -> Path:
     """A reader that was trained for a second, on a grid of 4 x 4."""
-    out = tmp_path_factory.mktemp("runs") / "reader"
-    recipe = read_recipe("matching", [*SMALLEST, *TRAINED])
-    run_recipe(recipe, out, device=torch.device("cpu"), cache=FeatureCache(), say=lambda line: None)
-    return out
+    return scene_run("matching").folder.path
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def test_shapes_and_no_answers() -> None:
 def test_a_phrase_is_where_its_words_are_each_as_far_as_it_means_things() -> None:
     there = torch.tensor([[8.0, 0.0, 0.0, 0.0], [0.0, 4.0, 0.0, 0.0], [7.0, 7.0, 7.0, 7.0]])[None]
     means = torch.tensor([[0.75, 0.25, 0.5]]).logit()
-    features = ReadFeatures(*(torch.zeros(1, 1),) * 3, there, there, there, means, *(torch.zeros(1, 1),) * 4)
+    features = ReadFeatures(*[torch.zeros(1, 1)] * 11)._replace(there_BLP=there, means_BL=means)
     torch.testing.assert_close(features.phrase(0, (0, 1), (2, 2)), torch.tensor([[6.0, 1.0], [0.0, 0.0]]))
 
 
@@ -110,7 +110,7 @@ def test_fine_places_stand_where_they_belong() -> None:
     places = FinePlaces([(3, 2), (5, 1)], 16, (2, 3))
     assert places.grid == (4, 6)
     nn.init.zeros_(places.around.weight)
-    nn.init.constant_(places.around.bias, -1e4)  # gelu of it is 0
+    places.around.bias = nn.Parameter(torch.full((16,), -1e4))  # gelu of it is 0
     found = places(folded).unflatten(1, (4, 6))
     for row, column in ((0, 0), (3, 4), (1, 5)):
         said = places.stages[0](fine[:, :, row, column]) + places.stages[1](coarse[:, :, row // 2, column // 2])

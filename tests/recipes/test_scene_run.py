@@ -2,6 +2,7 @@
 does not fit is told."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,25 +18,14 @@ from amodal.recipes import Finished, evaluate_run, load_recipe, read_recipe, rec
 from amodal.recipes.scene_build import scene_source
 from amodal.recipes.scene_data import JUDGED_BY
 from amodal.recipes.scene_schema import SceneRecipe
-from amodal.runs import History, read_card
+from amodal.runs import History, RunFolder, read_card
 
 CPU = torch.device("cpu")
+Made = Callable[[str], Finished]
 SCENES = [name for name in recipe_names() if isinstance(read_recipe(name), SceneRecipe)]
-SMALLEST = (
-    "data.train=12",
-    "data.validation=6",
-    "data.judged=6",
-    "model.image.image_size=64",
-    "model.width=16",
-    "model.depth=1",
-    "training.epochs=2",
-    "training.evaluate_every=1",
-    "training.batch_size=4",
-)
 
 
-def made(name: str, out: Path, *given: str, **options: Any) -> Finished:
-    recipe = read_recipe(name, [*SMALLEST, *given])
+def made(recipe: SceneRecipe, out: Path, **options: Any) -> Finished:
     return run_recipe(recipe, out, device=CPU, cache=FeatureCache(), say=lambda line: None, **options)
 
 
@@ -50,8 +40,8 @@ def test_there_are_three() -> None:
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_every_recipe_runs_at_its_smallest_and_is_judged_again_the_same(name: str, tmp_path: Path) -> None:
-    done = made(name, tmp_path / "run")
+def test_every_recipe_runs_at_its_smallest_and_is_judged_again_the_same(name: str, scene_run: Made) -> None:
+    done = scene_run(name)
     figure = {"matching": "matching/mean", "answering": "answers/all"}.get(name, "grounding/pointing")
     for split in JUDGED_BY:
         assert done.figures[f"{split}/{figure}"].n >= 6
@@ -68,16 +58,21 @@ def test_every_recipe_runs_at_its_smallest_and_is_judged_again_the_same(name: st
 
 
 @pytest.mark.parametrize("fusion", ["late-product", "co-attention", "queries"])
-def test_any_fusion_takes_the_readers_place(fusion: str, tmp_path: Path) -> None:
-    assert made("matching", tmp_path / "run", f"model.fusion={fusion}").figures["seen/matching/mean"].n >= 6
+def test_any_fusion_takes_the_readers_place(fusion: str, scene_recipe: Callable[..., Any], tmp_path: Path) -> None:
+    """And is not judged by where it finds phrases, as a reader is."""
+    figures = made(scene_recipe("matching", f"model.fusion={fusion}", "training.epochs=1"), tmp_path / "run").figures
+    assert figures["seen/matching/mean"].n >= 6
+    assert not any("grounding" in name for name in figures)
 
 
-def test_the_same_recipe_gives_the_same_weights(tmp_path: Path) -> None:
-    one, other = (made("matching", tmp_path / name).folder.weights.read_bytes() for name in ("one", "other"))
-    assert one == other
+def test_the_same_recipe_gives_the_same_weights(
+    scene_run: Made, scene_recipe: Callable[..., Any], tmp_path: Path
+) -> None:
+    again = made(scene_recipe("matching"), tmp_path / "again")
+    assert again.folder.weights.read_bytes() == scene_run("matching").folder.weights.read_bytes()
 
 
-def test_what_does_not_fit_is_told(tmp_path: Path, cli: Callable[..., Any]) -> None:
+def test_what_does_not_fit_is_told(scene_run: Made, scene_recipe: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no fusion 'mixing'; there are reader, early, late-concatenation"):
         read_recipe("matching", ["model.fusion=mixing"])
     with pytest.raises(RecipeError, match="did you mean fusion"):
@@ -85,33 +80,30 @@ def test_what_does_not_fit_is_told(tmp_path: Path, cli: Callable[..., Any]) -> N
     with pytest.raises(RecipeError, match="learns from scenes"):
         load_recipe("matching")
     with pytest.raises(UsageError, match="runs in one process"):
-        made("matching", tmp_path / "many", ranks=Two())
+        made(scene_recipe("matching"), tmp_path / "many", ranks=Two())
     assert not (tmp_path / "many").exists()
-    done = made("matching", tmp_path / "run")
+    run = Path(shutil.copytree(scene_run("matching").folder.path, tmp_path / "run"))
     with pytest.raises(UsageError, match="give --split alone"):
-        evaluate_run(done.folder.path, data="photos", device=CPU, cache=FeatureCache(), say=lambda line: None)
+        evaluate_run(run, data="photos", device=CPU, cache=FeatureCache(), say=lambda line: None)
     with pytest.raises(UsageError, match="no split 'test'"):
-        evaluate_run(done.folder.path, split="test", device=CPU, cache=FeatureCache(), say=lambda line: None)
-    done.folder.weights.unlink()
+        evaluate_run(run, split="test", device=CPU, cache=FeatureCache(), say=lambda line: None)
+    RunFolder(run).weights.unlink()
     with pytest.raises(RunError, match="has no weights yet"):
-        evaluate_run(done.folder.path, device=CPU, cache=FeatureCache(), say=lambda line: None)
+        evaluate_run(run, device=CPU, cache=FeatureCache(), say=lambda line: None)
 
 
-def test_a_reader_is_judged_by_where_it_finds_phrases_and_other_fusions_are_not(tmp_path: Path) -> None:
-    figures = made("matching", tmp_path / "reader").figures
+def test_a_reader_is_judged_by_where_it_finds_phrases(scene_run: Made) -> None:
+    figures = scene_run("matching").figures
     for split in JUDGED_BY:
         pointing, ceiling = (figures[f"{split}/grounding/{name}"] for name in ("pointing", "iou_ceiling"))
         assert pointing.chance is not None
         assert 0.02 < pointing.chance < 0.6
         assert ceiling.value > figures[f"{split}/grounding/iou"].value
-    assert not any("grounding" in name for name in made("matching", tmp_path / "early", "model.fusion=early").figures)
 
 
-def test_the_true_maps_find_every_phrase() -> None:
+def test_the_true_maps_find_every_phrase(scene_recipe: Callable[..., Any]) -> None:
     """The covered shares in place of what a reader says: phrases, words and pixels are those of one another."""
-    recipe = read_recipe("matching", [*SMALLEST, "model.image.image_size=256"])
-    assert isinstance(recipe, SceneRecipe)
-    source = scene_source(recipe, FeatureCache(), CPU)
+    source = scene_source(scene_recipe("matching", "model.image.image_size=256"), FeatureCache(), CPU)
     lines, maps = source.lines("seen"), []
     for each in source.pointings("seen", lines):
         truth = lines.batch([each.line]).truth

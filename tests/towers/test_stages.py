@@ -14,7 +14,7 @@ def test_places_hold_the_maps_of_the_stages() -> None:
     torch.manual_seed(0)
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False).double().eval()
     for norm in [part for part in network.modules() if isinstance(part, torch.nn.BatchNorm2d)]:
-        torch.nn.init.uniform_(norm.running_mean, -0.1, 0.1)
+        norm.running_mean = 0.1 * torch.randn_like(norm.weight)
         torch.nn.init.uniform_(norm.weight, 0.5, 2)
     tower = StageTower(copy.deepcopy(network), (3, 4), ImagePreprocessing(size=64)).eval()
     assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in tower.modules())

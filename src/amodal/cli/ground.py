@@ -24,9 +24,10 @@ def ground(
 
     fused = load_fused(model, device=device)
     say(f"model: {fused.name}")
-    found = fused.ground(picture, sentence)
+    image = FileRef(picture).image()
+    found = fused.ground(image, sentence)
     if out is not None:
-        draw_grounding(found, FileRef(picture).image(None).convert("RGB"), out)
+        draw_grounding(found, image, out)
         say(f"wrote {out}")
     if as_json:
         print_json({"path": str(picture), **found.to_json()})

@@ -9,7 +9,8 @@ import torch
 
 from amodal.core.errors import UsageError
 
-Part, Done = TypeVar("Part"), TypeVar("Done")
+Part = TypeVar("Part")
+Done = TypeVar("Done")
 
 
 def pick_device(name: str = "auto") -> torch.device:

@@ -35,6 +35,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_WHITE = (255, 255, 255)
 _EXIF_ORIENTATION = 0x0112
 _SIGNATURES: Mapping[bytes, str] = {
     b"\x89PNG": "PNG",
@@ -68,7 +69,7 @@ class BrokenPicture(DataError):
 
 
 def decode_picture(
-    content: bytes, *, background: tuple[int, int, int] = (255, 255, 255), at_least: int | None = None
+    content: bytes, *, background: tuple[int, int, int] = _WHITE, at_least: int | None = None
 ) -> Image.Image:
     """The picture in `content` as RGB, the way a person sees it.
 
@@ -94,8 +95,7 @@ def decode_picture(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BrokenPicture(f"the picture has too many pixels ({error}); shrink it first") from error
     except _DECODE_ERRORS as error:
-        reason = str(error) or type(error).__name__
-        raise BrokenPicture(f"the picture is damaged or cut short ({reason}); copy it again or remove it") from error
+        raise BrokenPicture(_damaged(error)) from error
 
 
 def picture_size(content: bytes) -> tuple[int, int]:
@@ -155,6 +155,10 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if isinstance(clear, int):
         grey.putalpha(Image.fromarray(np.where(deep == clear, 0, 255).astype(np.uint8)))
     return grey
+
+
+def _damaged(error: BaseException) -> str:
+    return f"the picture is damaged or cut short ({str(error) or type(error).__name__}); copy it again or remove it"
 
 
 def _what_it_looks_like(content: bytes) -> str:
@@ -239,6 +243,27 @@ class BytesRef:
 
     def identity(self, base: Path | None = None) -> str:
         return f"bytes {hashlib.sha256(self.data).hexdigest()}"
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """A PIL image held in memory; what its EXIF says of its orientation is taken as done."""
+
+    held: Image.Image
+
+    def content(self) -> bytes:
+        seen = self.image()
+        return f"RGB {seen.height} {seen.width}\n".encode() + seen.tobytes()
+
+    def image(self, at_least: int | None = None) -> Image.Image:
+        try:
+            self.held.load()
+            return _as_rgb(self.held, _WHITE)
+        except _DECODE_ERRORS as error:
+            raise BrokenPicture(_damaged(error)) from error
+
+    def identity(self, base: Path | None = None) -> str:
+        return f"image {hashlib.sha256(self.content()).hexdigest()}"
 
 
 @dataclass(frozen=True)

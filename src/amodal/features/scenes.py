@@ -99,11 +99,12 @@ def _read(
     kept: np.ndarray,
     device: torch.device,
 ) -> None:
-    order = np.argsort(np.diff(start_M), kind="stable")  # alike in length: little padding
-    parts = np.split(order, range(texts_a_batch(device), len(order), texts_a_batch(device)))
+    order: list[int] = np.argsort(np.diff(start_M), kind="stable").tolist()  # alike in length: little padding
+    size = texts_a_batch(device)
+    parts = [order[at : at + size] for at in range(0, len(order), size)]
 
     @torch.inference_mode()
-    def run(part: np.ndarray) -> np.ndarray:
+    def run(part: list[int]) -> np.ndarray:
         ids, mask = tokenizer([texts[text] for text in part])
         return tower(ids.to(device), mask.to(device)).sequence.cpu().numpy()
 

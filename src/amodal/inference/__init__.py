@@ -4,7 +4,8 @@ from amodal.inference.door import load, load_any, load_fused
 from amodal.inference.fused import FusedModel
 from amodal.inference.grounding import GroundedPhrase, GroundedWord, Grounding
 from amodal.inference.grounding_figure import draw_grounding
-from amodal.inference.model import LabelScore, Model, Picture
+from amodal.inference.model import LabelScore, Model
+from amodal.inference.opened import Picture
 from amodal.inference.table import encode_table
 
 __all__ = [

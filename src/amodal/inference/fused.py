@@ -10,12 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from amodal.core.batch import Batch
-from amodal.core.errors import DataError, UsageError
-from amodal.data.pictures import BrokenPicture
-from amodal.data.rows import Row
-from amodal.features import prepare_view
+from amodal.core.errors import UsageError
 from amodal.inference.grounding import Grounding, grounded
-from amodal.inference.model import Picture, as_row
+from amodal.inference.opened import Picture, batch_of, opened
 from amodal.models import Reader
 from amodal.recipes import SceneSource
 
@@ -32,9 +29,10 @@ class FusedModel:
         return f"amodal.FusedModel({self.name!r})"
 
     def match(self, pictures: Sequence[Picture], texts: Sequence[str]) -> np.ndarray:
-        """The log-odds that each picture (N) fits the text (N) in its place. -> (N,)
+        """The log-odds that each picture (N) fits the text (N) in its place; pictures that recur are looked at once.
 
-        Raises UsageError for unequal numbers and for a run that learnt to answer, DataError for unreadable pictures.
+        -> (N,) Raises UsageError for unequal numbers and for a run that learnt to answer, DataError for a picture that
+        cannot be read.
         """
         return self._said("matching", pictures, texts).numpy()
 
@@ -70,30 +68,18 @@ class FusedModel:
             raise UsageError(
                 f"{len(pictures)} pictures go with {len(texts)} texts; give as many of one as of the other"
             )
+        first: dict[int, int] = {}
+        shown = [first.setdefault(id(picture), number) for number, picture in enumerate(pictures)]
+        order = np.argsort(shown, kind="stable")  # a picture that recurs beside itself
         found = [torch.empty(0)]
-        for start in range(0, len(pictures), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            features = self.model(self._batch(pictures[part], texts[part], start))
+        for start in range(0, len(order), _AT_ONCE):
+            features = self.model(self._batch(pictures, texts, shown, order[start : start + _AT_ONCE].tolist()))
             found.append((features.fit_B if job == "matching" else features.answer_BA).cpu())
-        return torch.cat(found) if job == "matching" else torch.cat([x.flatten() for x in found])
+        return torch.cat(found)[np.argsort(order)]
 
-    def _batch(self, pictures: Sequence[Picture], texts: Sequence[str], start: int) -> Batch:
-        towers = self.source.towers
-        ids, mask = towers.tokenizer(list(texts))
-        rows = [as_row(picture, start + number) for number, picture in enumerate(pictures)]
-        pixels = torch.stack([self._pixels(row) for row in rows]).contiguous(memory_format=torch.channels_last)
-        batch = Batch(
-            pair_id=torch.arange(len(rows)),
-            key=tuple(row.key for row in rows),
-            pixels=pixels,
-            ids=ids,
-            ids_mask=mask,
-        )
-        return batch.to(towers.device)
-
-    def _pixels(self, row: Row) -> Tensor:
-        preprocessing = self.source.towers.image.preprocessing
-        try:
-            return prepare_view(row.picture.image(preprocessing.size), preprocessing, 0)
-        except BrokenPicture as error:
-            raise DataError(f"{row.key}: {error}; leave it out or mend it") from error
+    def _batch(
+        self, pictures: Sequence[Picture], texts: Sequence[str], shown: Sequence[int], rows: Sequence[int]
+    ) -> Batch:
+        towers, numbers = self.source.towers, sorted({shown[row] for row in rows})
+        held = [opened(pictures[number], number, towers.image.preprocessing.size) for number in numbers]
+        return batch_of(towers, held, [texts[row] for row in rows], [numbers.index(shown[row]) for row in rows])

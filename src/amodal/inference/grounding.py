@@ -11,12 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from amodal.core.batch import Batch
-from amodal.core.errors import DataError, UsageError
-from amodal.data.pictures import BrokenPicture
+from amodal.core.errors import UsageError
 from amodal.evaluation.grounding import enlarged
-from amodal.features import prepare_view
-from amodal.inference.model import Picture, as_row
+from amodal.inference.opened import Picture, batch_of, opened
 from amodal.metrics import Box, box_around_peak
 from amodal.models import Reader, ReadFeatures
 from amodal.recipes import SceneSource
@@ -95,22 +92,16 @@ def grounded(model: Reader, source: SceneSource, picture: Picture, sentence: str
     (spans,) = towers.tokenizer.spans([sentence])
     words = _words(sentence, spans)
     _check(towers, sentence, words)
-    row = as_row(picture, 0)
-    try:
-        image = row.picture.image(None)
-    except BrokenPicture as error:
-        raise DataError(f"{row.key}: {error}; mend it or give another") from error
-    ids, mask = towers.tokenizer([sentence])
-    pixels = prepare_view(image, towers.image.preprocessing, 0)[None]
-    one = Batch(pair_id=torch.zeros(1, dtype=torch.int64), key=(row.key,), pixels=pixels, ids=ids, ids_mask=mask)
-    found = model(one.to(towers.device))
+    shown = opened(picture, 0)
+    size = shown.image.size
+    found = model(batch_of(towers, [shown], [sentence], [0]))
     said = _Said(sentence, spans, found, model.grid)
     told = [_word(said, tokens) for tokens in words]
     phrases = []
     for run in _runs([word.means > 0.5 for word in told]):
-        phrases.append(_phrase(said, [token for number in run for token in words[number]], image.size))
+        phrases.append(_phrase(said, [token for number in run for token in words[number]], size))
     fits = found.fit_B.sigmoid().item() if source.recipe.task.name == "matching" else None
-    return Grounding(sentence=sentence, size=image.size, probability=fits, phrases=tuple(phrases), words=tuple(told))
+    return Grounding(sentence=sentence, size=size, probability=fits, phrases=tuple(phrases), words=tuple(told))
 
 
 def _check(towers: Towers, sentence: str, words: Sequence[Sequence[int]]) -> None:

@@ -3,21 +3,16 @@
 N pictures · M texts · D width of the joint space · C labels
 """
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypedDict, overload
 
 import numpy as np
-from PIL import Image
 
 from amodal.core.errors import DataError, UsageError
-from amodal.data.pictures import BytesRef, FileRef, PictureRef
-from amodal.data.rows import Row, SkipLog
+from amodal.data.rows import SkipLog
 from amodal.evaluation import class_embeddings
 from amodal.features import Encoder
-
-Picture = str | Path | bytes | Image.Image
+from amodal.inference.opened import Picture, as_row
 
 
 class LabelScore(TypedDict):
@@ -115,17 +110,3 @@ class Model:
             [LabelScore(label=names[c], share=float(share[c]), probability=None) for c in order]
             for share, order in zip(share_NC, order_NC, strict=True)
         ]
-
-
-def as_row(picture: Picture, number: int) -> Row:
-    """A picture in any form, named by its path or else its number."""
-    reference: PictureRef
-    if isinstance(picture, bytes):
-        key, reference = f"picture {number}", BytesRef(picture)
-    elif isinstance(picture, Image.Image):
-        stored = io.BytesIO()
-        picture.save(stored, "PNG")
-        key, reference = f"picture {number}", BytesRef(stored.getvalue())
-    else:
-        key, reference = str(picture), FileRef(Path(picture))
-    return Row(key=key, picture=reference, captions=(key,), pair=key)

@@ -72,12 +72,12 @@ class FinePlaces(nn.Module):
 
     def forward(self, image_SPF: Tensor) -> Tensor:
         """Folded places of the coarsest stage (S, R C, F) -> places of the finest (S, fine R fine C, D)"""
-        x, parts = 0.0, image_SPF.split([channels * factor**2 for channels, factor in self.folds], dim=2)
+        parts, maps = image_SPF.split([channels * factor**2 for channels, factor in self.folds], dim=2), []
         for part, stage, (channels, factor) in zip(parts, self.stages, self.folds, strict=True):
             part = part.unflatten(2, (channels, factor, factor)).unflatten(1, self.coarse)
             part_SDRC = stage(part.permute(0, 1, 4, 2, 5, 3).flatten(3, 4).flatten(1, 2)).movedim(3, 1)
-            x = x + F.interpolate(part_SDRC, scale_factor=self.fine // factor)
-        x_SDRC = F.gelu(x)
+            maps.append(F.interpolate(part_SDRC, scale_factor=self.fine // factor))
+        x_SDRC = F.gelu(torch.stack(maps).sum(dim=0))
         return (x_SDRC + F.gelu(self.around(x_SDRC))).flatten(2).transpose(1, 2)
 
 
