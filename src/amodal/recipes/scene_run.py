@@ -44,10 +44,12 @@ def run_scenes(
     folder.write_config({"towers": {}})
     known, chosen_by = source.lines("train"), {split: source.lines(split) for split in CHOSEN_BY}
     timings["features"] = time.monotonic() - started
-    training = recipe.training
-    batches = SceneBatches(known, size=training.batch_size, each=recipe.data.each, seed=training.seed)
+    training, data = recipe.training, recipe.data
+    batches = SceneBatches(
+        known, size=training.batch_size, each=data.each, seed=training.seed, first=data.first, lead=data.lead
+    )
     trained = num_parameters(model, trainable=True)
-    say(f"{recipe.data.train:,} scenes, {len(known.groups):,} {_things(recipe)}; training {trained:,} parameters")
+    say(f"{data.train:,} scenes, {len(known.groups):,} {_things(recipe)}; training {trained:,} parameters")
     guess = _Guess(source, known)
     hooks = _hooks(folder, source, model, {name: (lines, guess(lines)) for name, lines in chosen_by.items()}, say)
     at = train(task, model, batches, settings(training), hooks, checkpoint=folder.last, device=device)
