@@ -38,6 +38,11 @@ def test_one_of_several_things_is_enough_for_a_box_and_not_for_the_mask() -> Non
     assert figures["grounding/iou"].value == pytest.approx(0.5)
 
 
+def test_what_is_nowhere_likely_is_where_it_is_least_unlikely() -> None:
+    assert judged(np.where(MASK, -3.0, -5.5)) == {"pointing": 1.0, "R@1": 1.0, "iou": 1.0, "iou_ceiling": 1.0}
+    assert judged(np.where(MASK, -3.0, -4.5))["iou"] == pytest.approx(8 / 64)
+
+
 def test_no_phrase_is_told() -> None:
     with pytest.raises(ValueError, match="cannot average nothing"):
         grounding([])

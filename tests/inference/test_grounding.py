@@ -85,7 +85,7 @@ def test_what_is_nowhere_likely_has_a_box_where_it_is_least_unlikely(reader: Fus
     doubting: Any = Knowing(8.0)
     cat = grounded(doubting, reader.source, picture, SENTENCE).phrases[0]
     assert cat.probability == pytest.approx(1 / (1 + np.exp(5.0)))
-    np.testing.assert_allclose(cat.box, (0, 0, 32 + 64 / 12, 128), atol=2)  # down to one below the highest
+    np.testing.assert_allclose(cat.box, (0, 0, 32 + 64 * 2 / 12, 128), atol=2)  # down to two below the highest
 
 
 def test_every_form_of_a_picture_gives_the_same(reader: FusedModel, picture: Image.Image, tmp_path: Path) -> None:

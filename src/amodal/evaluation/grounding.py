@@ -23,6 +23,9 @@ from amodal.metrics import (
 
 ENOUGH = 0.5
 """The intersection over union from which on a box counts as found."""
+NEAR = 2.0
+"""How far below its highest log-odds a map still means the same thing, where the odds are low everywhere, as they are
+for things that training never showed. Chosen on validation scenes (docs/diary.md)."""
 
 
 class Located(NamedTuple):
@@ -39,9 +42,9 @@ def grounding(phrases: Sequence[Located]) -> dict[str, Figure]:
     """`grounding/` pointing, R@1 and iou, and as iou_ceiling the best that cells of the map's size could have.
 
     pointing: the highest pixel of the map, interpolated to the picture, lies in the box of one of the things; chance is
-    the share of the picture that the boxes cover. R@1: the box around the part of the map above even odds that holds
+    the share of the picture that the boxes cover. R@1: the box around the part of the map above its `level` that holds
     its highest pixel has an intersection over union of 0.5 with one of them; chance is what the whole picture as the
-    box would get. iou: of the pixels above even odds with those the phrase means; chance is that of all pixels.
+    box would get. iou: of the pixels above that level with those the phrase means; chance is that of all pixels.
     Intervals resample pictures. Raises ValueError when there is no phrase.
     """
     groups = np.array([phrase.picture for phrase in phrases])
@@ -51,6 +54,11 @@ def grounding(phrases: Sequence[Located]) -> dict[str, Figure]:
         by_chance = None if chance is None else float(np.mean(chance))
         figures[f"grounding/{name}"] = Figure(value=mean, low=low, high=high, chance=by_chance, n=len(set(groups)))
     return figures
+
+
+def level(map_HW: np.ndarray) -> float:
+    """The log-odds above which something is there: even odds, or of what is nowhere so likely `NEAR` its highest."""
+    return min(0.0, float(map_HW.max()) - NEAR)
 
 
 def enlarged(map_GG: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -66,9 +74,9 @@ def _measured(phrases: Sequence[Located]) -> list[tuple[str, np.ndarray, np.ndar
         map_HW, in_box_HW = enlarged(phrase.map_GG, (height, width)), np.zeros((height, width), bool)
         for left, top, right, bottom in phrase.boxes:
             in_box_HW[top:bottom, left:right] = True
-        box, whole = box_around_peak(map_HW, 0.0), (0, 0, width, height)
+        box, whole = box_around_peak(map_HW, level(map_HW)), (0, 0, width, height)
         right = [max(box_iou(said, true) for true in phrase.boxes) >= ENOUGH for said in (box, whole)]
-        iou, all_of_it = mask_iou(map_HW > 0, phrase.mask_HW), phrase.mask_HW.mean()
+        iou, all_of_it = mask_iou(map_HW > level(map_HW), phrase.mask_HW), phrase.mask_HW.mean()
         ceiling = grid_ceiling(phrase.mask_HW, len(phrase.map_GG))
         rows.append((pointed(map_HW, in_box_HW), in_box_HW.mean(), *right, iou, all_of_it, ceiling))
     point, by_box, hit, by_whole, iou, by_all, ceiling = np.array(rows, dtype=float).reshape(-1, 7).T

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from amodal.core.errors import UsageError
-from amodal.evaluation.grounding import enlarged
+from amodal.evaluation.grounding import enlarged, level
 from amodal.inference.opened import Picture, batch_of, opened
 from amodal.metrics import Box, box_around_peak
 from amodal.models import Reader, ReadFeatures
@@ -147,8 +147,7 @@ def _word(said: _Said, tokens: Sequence[int]) -> GroundedWord:
 def _phrase(said: _Said, tokens: Sequence[int], size: tuple[int, int]) -> GroundedPhrase:
     map_GG = said.map_GG(tokens)
     fine = enlarged(map_GG, (FINE, FINE))
-    level = min(0.0, float(fine.max()) - 1.0)  # of what is nowhere above even odds, the strongest part
-    left, top, right, bottom = box_around_peak(fine, level)
+    left, top, right, bottom = box_around_peak(fine, level(fine))
     x, y = size[0] / FINE, size[1] / FINE
     box = (round(left * x), round(top * y), round(right * x), round(bottom * y))
     return GroundedPhrase(**said.text(tokens), box=box, probability=float(_chance(map_GG).max()))
