@@ -11,7 +11,7 @@ from torch import nn
 from amodal.core.batch import Batch, Tokens
 from amodal.fusion import FUSIONS, FusionSize
 from amodal.models import Fused, Heads, Reader, ReadFeatures
-from amodal.models.reader import FinePlaces
+from amodal.models.reader import Comparing, Facts, FinePlaces
 from amodal.tasks import Matching
 
 IMAGE_WIDTH, TEXT_WIDTH = 9, 6
@@ -115,6 +115,19 @@ def test_fine_places_stand_where_they_belong() -> None:
     for row, column in ((0, 0), (3, 4), (1, 5)):
         said = places.stages[0](fine[:, :, row, column]) + places.stages[1](coarse[:, :, row // 2, column // 2])
         torch.testing.assert_close(found[:, row, column], F.gelu(said))
+
+
+@torch.no_grad()
+def test_words_are_compared_by_how_far_apart_they_are_and_not_by_where() -> None:
+    torch.manual_seed(0)
+    comparing, x, mask = Comparing(16), torch.randn(2, 4, 16), torch.ones(2, 4, dtype=torch.bool)
+    facts, means = Facts(*(torch.randn(2, 4, size) for size in (2, 2, 1, 1))), torch.zeros(2, 4)
+    told = comparing(x, facts, means, mask)
+    torch.testing.assert_close(comparing(x, facts._replace(where=facts.where + 0.3), means, mask), told)
+    nearer = facts._replace(where=0.5 * facts.where)
+    assert (comparing(x, nearer, means, mask) - told).abs().max() > 1e-3
+    none = comparing(x, facts, torch.full((2, 4), -1e4), mask)
+    torch.testing.assert_close(none, torch.zeros_like(none))
 
 
 def test_a_modality_that_is_absent_from_the_batch_is_told() -> None:

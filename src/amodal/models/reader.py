@@ -105,6 +105,16 @@ class WordFinder(nn.Module):
         return Found(look_BLP, there_BLP, amount_BLP, self.means(text_BLF)[..., 0], key_SPD, query_BLD)
 
 
+class Facts(NamedTuple):
+    """What was found of each word's things, (B, L, 1 or 2): where in the picture, how far spread, how large, how
+    many."""
+
+    where: Tensor
+    spread: Tensor
+    size: Tensor
+    number: Tensor
+
+
 class Reading(nn.Module):
     """What a word learns from where it was found: what stands there, where, how far spread, how large, how many.
 
@@ -122,21 +132,53 @@ class Reading(nn.Module):
         nn.init.constant_(self.norm.weight, 0.2)  # or the facts drown in it, and relations are not learnt
         self.facts = nn.Linear(4 + 2 * bins + 1, width)
 
-    def forward(self, what_BPD: Tensor, seen_B11: Tensor, found: Found) -> Tensor:
-        """seen: whether a row has its picture. -> (B, L, D)"""
+    def forward(self, what_BPD: Tensor, seen_B11: Tensor, found: Found) -> tuple[Tensor, Facts]:
+        """seen: whether a row has its picture. -> what is read (B, L, D), Facts"""
         look_BLP = found.look_BLP.softmax(dim=-1) * seen_B11
         where_BL2 = look_BLP @ self.places
         spread_BL2 = (look_BLP @ self.places.square() - where_BL2.square()).clamp(min=1e-6).sqrt()
         share_BL1 = (found.there_BLP.sigmoid() * seen_B11).mean(dim=-1, keepdim=True)
         size_BL1 = (64 * share_BL1).clamp(min=0.05).log() + 2
         number_BL1 = (found.amount_BLP * seen_B11).sum(dim=-1, keepdim=True)
-        facts = [4 * where_BL2 - 2, spread_BL2, self._binned(number_BL1), self._binned(size_BL1), number_BL1]
-        read_BLD = self.facts(torch.cat(facts, dim=-1)) + self.norm(self.value(look_BLP @ what_BPD))
-        return found.means_BL.sigmoid()[..., None] * read_BLD
+        facts = Facts(4 * where_BL2 - 2, spread_BL2, size_BL1, number_BL1)
+        told = [facts.where, facts.spread, self._binned(number_BL1), self._binned(size_BL1), number_BL1]
+        read_BLD = self.facts(torch.cat(told, dim=-1)) + self.norm(self.value(look_BLP @ what_BPD))
+        return found.means_BL.sigmoid()[..., None] * read_BLD, facts
 
     def _binned(self, x_BL1: Tensor) -> Tensor:
         """A number as how near it is to each bin: so a layer can tell two from three. -> (B, L, N)"""
         return (-((x_BL1 - self.bins) ** 2) / 0.18).exp()
+
+
+class Comparing(nn.Module):
+    """Every word with every later one by what was found of both (relation networks, Santoro et al. 2017).
+
+    What a pair says is a product (FiLM, Perez et al. 2018) of how far apart the facts of the two are and of the words:
+    the two themselves, and those between them that mean no things, such as "left of". A sum of the two would have to
+    learn the product first, and hardly does from some ten thousand captions.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half = width // 2
+        self.one, self.other, self.between = (nn.Linear(width, half) for _ in range(3))
+        self.apart, self.out = nn.Linear(6, half, bias=False), nn.Linear(half, width, bias=False)
+
+    def forward(self, x_BLD: Tensor, facts: Facts, means_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """-> (B, L, D), to be added"""
+        thing_BL = means_BL.sigmoid() * mask_BL
+        other_BL1 = ((1 - means_BL.sigmoid()) * mask_BL)[..., None]
+        said_BLD, count_BL1 = (other_BL1 * self.between(x_BLD)).cumsum(dim=1), other_BL1.cumsum(dim=1)
+        between_BLLD = _apart(said_BLD) / _apart(count_BL1).clamp(min=0.5)
+        words_BLLD = between_BLLD + self.one(x_BLD)[:, :, None] + self.other(x_BLD)[:, None]
+        pair_BLLD = words_BLLD * _apart(self.apart(torch.cat(facts, dim=-1)))
+        share_BLL = (thing_BL[:, :, None] * thing_BL[:, None]).triu(1)
+        return self.out(torch.einsum("bijd,bij->bid", pair_BLLD, share_BLL))
+
+
+def _apart(x_BLD: Tensor) -> Tensor:
+    """Of each word and each other the second's less the first's. -> (B, L, L, D)"""
+    return x_BLD[:, None] - x_BLD[:, :, None]
 
 
 class Reader(nn.Module):
@@ -159,7 +201,7 @@ class Reader(nn.Module):
         image_width = sum(channels * factor**2 for channels, factor in folds)
         self.image_norm = nn.LayerNorm(image_width, elementwise_affine=False)
         self.text_norm, self.dropout = nn.LayerNorm(text_width), nn.Dropout(dropout)
-        self.reading = Reading(width, self.grid)
+        self.reading, self.comparing = Reading(width, self.grid), Comparing(width)
         self.image_whole, self.text_whole = nn.Linear(width, width), nn.Linear(text_width, width)
         self.words = nn.Linear(text_width, width)
         self.layers = nn.ModuleList(SelfBlock(width, heads) for _ in range(depth))
@@ -176,7 +218,9 @@ class Reader(nn.Module):
         found = self.finder(what, words, picture)
         seen = present(torch.ones_like(mask[:, :1]), batch, "image")[..., None]
         order = order_sines(words.shape[1], self.norm.normalized_shape[0]).to(words)
-        x = self.words(words) + 0.3 * order + self.reading(what[picture], seen, found)
+        read, facts = self.reading(what[picture], seen, found)
+        x = self.words(words) + 0.3 * order + read
+        x = x + self.comparing(x, facts, found.means_BL, mask)
         for layer in self.layers:
             x = layer(x, mask)
         judged = self.heads(masked_mean(self.norm(x), mask))
