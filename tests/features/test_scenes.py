@@ -1,6 +1,5 @@
 """Scenes through frozen towers: what is kept is what the towers say, and batches hold it with its truth."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,17 +100,3 @@ def test_steps_are_the_same_for_the_same_number_and_an_epoch_shows_every_scene_o
     assert [batch.key for batch in whole[:2]] != [batch.key for batch in whole[2:]]
     other = SceneBatches(lines, size=2, each=1, seed=1)
     assert [batch.key for batch in other.steps(0, 4)] != [batch.key for batch in whole]
-
-
-def test_the_first_epochs_show_the_first_kinds_alone(lines: SceneLines) -> None:
-    """Of a scene with two trials that of the first kind leads; a scene without any of it shows what it has."""
-    kinds = ["count", "relation", "count", "relation", "count"]
-    both = replace(
-        lines,
-        lines=[line._replace(kind=kinds[line.scene], scene=min(line.scene, 3), links=[]) for line in lines.lines],
-        groups=lines.groups,
-    )
-    batches = SceneBatches(both, size=4, each=4, seed=0, first=["relation"], lead=1)
-    first, second = batches.steps(0, 2)
-    assert sorted({int(pair) for pair in first.pair_id}) == [0, 1, 2, 3]
-    assert sorted({int(pair) for pair in second.pair_id}) == [0, 1, 2, 3, 4]

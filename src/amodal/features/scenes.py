@@ -186,18 +186,14 @@ class SceneBatches:
     """Groups of lines at random, each scene once an epoch; see `training.Batches`.
 
     size: scenes of a batch; each: groups of a scene at most, drawn anew every time. A picture costs what its places
-    cost, and little more for each text about it; so all that is said of a scene is best learnt at once. first, lead:
-    for so many epochs these kinds alone, of a scene that has any: what is slow to learn drowns among the rest.
+    cost, and little more for each text about it; so all that is said of a scene is best learnt at once.
     """
 
-    def __init__(
-        self, lines: SceneLines, *, size: int, each: int, seed: int, first: Sequence[str] = (), lead: int = 0
-    ) -> None:
-        self.lines, self.size, self.each, self.seed, self.lead = lines, size, each, seed, lead
+    def __init__(self, lines: SceneLines, *, size: int, each: int, seed: int) -> None:
+        self.lines, self.size, self.each, self.seed = lines, size, each, seed
         self._of: dict[int, list[int]] = {}
         for group, members in enumerate(lines.groups):
             self._of.setdefault(lines.lines[members[0]].scene, []).append(group)
-        self._first = {scene: [x for x in of if self._kind(x) in first] or of for scene, of in self._of.items()}
         self._scenes = list(self._of)
         self.steps_per_epoch = max(1, len(self._scenes) // size)
 
@@ -208,12 +204,8 @@ class SceneBatches:
             order = torch.randperm(len(self._scenes), generator=generator_for(self.seed, "epoch", epoch))
             draw = generator_for(self.seed, "step", step)
             chosen: list[int] = []
-            of = self._first if epoch < self.lead else self._of
             for number in order[place * self.size : (place + 1) * self.size].tolist():
-                groups = of[self._scenes[number]]
+                groups = self._of[self._scenes[number]]
                 for group in torch.randperm(len(groups), generator=draw)[: self.each].tolist():
                     chosen.extend(self.lines.groups[groups[group]])
             yield self.lines.batch(chosen)
-
-    def _kind(self, group: int) -> str:
-        return self.lines.lines[self.lines.groups[group][0]].kind

@@ -45,9 +45,7 @@ def run_scenes(
     known, chosen_by = source.lines("train"), {split: source.lines(split) for split in CHOSEN_BY}
     timings["features"] = time.monotonic() - started
     training, data = recipe.training, recipe.data
-    batches = SceneBatches(
-        known, size=training.batch_size, each=data.each, seed=training.seed, first=data.first, lead=data.lead
-    )
+    batches = SceneBatches(known, size=training.batch_size, each=data.each, seed=training.seed)
     trained = num_parameters(model, trainable=True)
     say(f"{data.train:,} scenes, {len(known.groups):,} {_things(recipe)}; training {trained:,} parameters")
     guess = _Guess(source, known)

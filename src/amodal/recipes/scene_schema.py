@@ -22,8 +22,6 @@ class SceneData(Part):
     validation: int = Field(ge=2)
     judged: int = Field(ge=2)
     each: int = Field(default=4, ge=1)
-    first: tuple[str, ...] = ()
-    lead: int = Field(default=0, ge=0)
     where: Literal["masks", "boxes"] = "masks"
 
 
