@@ -77,3 +77,16 @@ def test_parts_are_the_rows_of_every_modality_in_order() -> None:
     assert parts[1].text.pooled.tolist() == [[4.0, 5.0], [6.0, 7.0]]
     assert parts[2].present["image"].tolist() == [False]
     assert parts[0].ids is None
+
+
+def test_parts_keep_the_pictures_they_are_about() -> None:
+    pixels = torch.arange(3.0)[:, None, None, None].expand(3, 1, 2, 2)
+    picture = torch.tensor([2, 0, 2, 1])
+    batch = Batch(pair_id=torch.arange(4), key=("a", "b", "c", "d"), pixels=pixels, picture=picture)
+    for part, about in zip(batch.parts(2), ([2, 0], [2, 1]), strict=True):
+        assert part.pixels is not None
+        assert part.picture is not None
+        assert part.pixels[part.picture][:, 0, 0, 0].tolist() == about
+    (only,) = batch.rows(slice(0, 3)).parts(3)
+    assert only.pixels is not None
+    assert len(only.pixels) == 2

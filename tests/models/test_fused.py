@@ -12,7 +12,8 @@ from amodal.core.batch import Batch, Tokens
 from amodal.fusion import FUSIONS, FusionSize
 from amodal.models import Fused, Heads, Reader, ReadFeatures
 from amodal.models.reader import Comparing, Facts, FinePlaces
-from amodal.tasks import Matching
+from amodal.tasks import Levels, Matching
+from amodal.training import Cached, plain
 
 IMAGE_WIDTH, TEXT_WIDTH = 9, 6
 MODELS = ["reader", "co-attention", "queries"]
@@ -99,6 +100,23 @@ def test_many_texts_about_few_pictures_are_judged_as_if_each_had_its_own(name: s
     assert last.image is not None
     assert len(last.image.sequence) == 1
     torch.testing.assert_close(model(last).fit_B, model(other).fit_B[2:])
+
+
+def test_a_reader_learns_the_same_from_a_batch_in_parts() -> None:
+    """Two texts about each picture, all levels; gradient caching and one pass."""
+    model, task = built("reader", answers=0).train(), Matching(Levels(whole=1.0, region=1.0))
+    assert task.whole is not None
+    given = ordered(4, torch.Generator().manual_seed(0))
+    assert given.image is not None
+    few = Tokens(*(x[::2] for x in given.image))
+    given = replace(given, image=few, picture=torch.arange(4).repeat_interleave(2), truth=given.truth)
+    gradients = []
+    for way in (plain, Cached(3), Cached(8)):
+        model.zero_grad()
+        way(task, model, given)
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    for other in gradients[1:]:
+        torch.testing.assert_close(other, gradients[0], rtol=1e-4, atol=1e-6)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ ROWS, WORDS, PLACES = 4, 3, 5
 def given(grounded: bool = True) -> tuple[ReadFeatures, Batch]:
     torch.manual_seed(0)
     shapes = [(ROWS, 8), (ROWS,), (ROWS, 6), *[(ROWS, WORDS, PLACES)] * 3, (ROWS, WORDS)]
-    unit = [(2, PLACES, 8), (ROWS, WORDS, 8), (2, 8), (ROWS, 8)]  # two rows are about each of two pictures
+    unit = [(ROWS, PLACES, 8), (ROWS, WORDS, 8), (ROWS, 8), (ROWS, 8)]
     features = ReadFeatures(
         *(torch.randn(shape, requires_grad=True) for shape in shapes),
         *(F.normalize(torch.randn(shape, requires_grad=True), dim=-1) for shape in unit),
@@ -61,9 +61,9 @@ def test_the_other_levels_are_learnt_from_true_texts_and_their_pictures() -> Non
     assert task.whole is not None
     assert task.region is not None
     scale = task.whole.logit_scale
-    whole = info_nce(features.image_SD, features.text_BD[true], scale, torch.tensor([0, 1]))
+    whole = info_nce(features.image_BD[true], features.text_BD[true], scale, torch.tensor([0, 1]))
     weight = features.means_BL[true].sigmoid()  # both have three words
-    region = late_loss(late_scores(features.query_BLD[true], weight, features.key_SPD), scale)
+    region = late_loss(late_scores(features.query_BLD[true], weight, features.key_BPD[true]), scale)
     result = task.score(features, batch)
     torch.testing.assert_close(result.loss, 2 * whole + 3 * region)
     assert result.terms.keys() == {"loss", "whole", "region"}

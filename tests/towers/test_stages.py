@@ -20,6 +20,8 @@ def test_places_hold_the_maps_of_the_stages() -> None:
     assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in tower.modules())
     assert tower.grid == (2, 2)
     assert tower.width == 112 * 4 + 320
+    assert tower.folds == ((112, 2), (320, 1))
+    assert tower.finest == (4, 4)
     pixels = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     tokens = tower(pixels)
     maps: Any = network

@@ -2,9 +2,8 @@
 
 import os
 
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "PASSIVE"
-)  # before torch: threads that wait leave their core to what else runs
+# before torch: threads that wait leave their core to what else runs
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from amodal.cli.main import main
 

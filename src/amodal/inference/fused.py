@@ -68,6 +68,7 @@ class FusedModel:
             raise UsageError(
                 f"{len(pictures)} pictures go with {len(texts)} texts; give as many of one as of the other"
             )
+        pictures = list(pictures)  # held, or the id of one could come again
         first: dict[int, int] = {}
         shown = [first.setdefault(id(picture), number) for number, picture in enumerate(pictures)]
         order = np.argsort(shown, kind="stable")  # a picture that recurs beside itself

@@ -64,6 +64,7 @@ class Model:
         """
         if len(pictures) != len(texts):
             raise UsageError(f"{len(pictures)} pictures cannot be matched with {len(texts)} texts one by one")
+        pictures = list(pictures)  # held, or the id of one could come again
         shown, said = {id(picture): picture for picture in pictures}, list(dict.fromkeys(texts))
         image_ND, text_MD = self.encode_image(list(shown.values())), self.encode_text(said)
         row, column = ({key: place for place, key in enumerate(keys)} for keys in (shown, said))

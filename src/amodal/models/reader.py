@@ -1,7 +1,7 @@
 """Words that are tied to places first, and then read what they found and where (after MDETR, Kamath et al. 2021; words
 attend to regions as in SCAN, Lee et al. 2018; numbers as sums over places, Lempitsky & Zisserman 2010).
 
-B rows · P places · L words · D width · N bins of a number · R C rows and columns of a grid of places
+B rows · S pictures · P places · L words · D width · N bins of a number · R C rows and columns of a grid of places
 """
 
 import math
@@ -20,19 +20,19 @@ from amodal.models.fused import Heads, both, present
 class Found(NamedTuple):
     """Where words are in a picture. look_BLP: logits of which place a word looks at; there_BLP: log-odds that what it
     means is seen there; amount_BLP: how many of the things that it means have their centre there; means_BL: log-odds
-    that a word means things at all ("cat" and "red" do, "of" does not); key_SPD, query_BLD: of unit length, what the
-    places of each picture and the words are compared by."""
+    that a word means things at all ("cat" and "red" do, "of" does not); key_BPD, query_BLD: of unit length, what the
+    places of a row's picture and its words are compared by."""
 
     look_BLP: Tensor
     there_BLP: Tensor
     amount_BLP: Tensor
     means_BL: Tensor
-    key_SPD: Tensor
+    key_BPD: Tensor
     query_BLD: Tensor
 
 
 class ReadFeatures(NamedTuple):
-    """`FusedFeatures`; where the words were found, as in `Found`; and image_SD, text_BD: pictures and texts as wholes,
+    """`FusedFeatures`; where the words were found, as in `Found`; and image_BD, text_BD: pictures and texts as wholes,
     of unit length, each without a look at the other."""
 
     joint_BD: Tensor
@@ -42,9 +42,9 @@ class ReadFeatures(NamedTuple):
     there_BLP: Tensor
     amount_BLP: Tensor
     means_BL: Tensor
-    key_SPD: Tensor
+    key_BPD: Tensor
     query_BLD: Tensor
-    image_SD: Tensor
+    image_BD: Tensor
     text_BD: Tensor
 
     def phrase(self, row: int, words: Sequence[int], grid: tuple[int, int]) -> Tensor:
@@ -97,12 +97,13 @@ class WordFinder(nn.Module):
 
     def forward(self, what_SPD: Tensor, text_BLF: Tensor, picture_B: Tensor) -> Found:
         """picture: which of the pictures each text is about. -> Found"""
-        key_SPD, query_BLD = F.normalize(self.key(what_SPD), dim=-1), F.normalize(self.query(text_BLF), dim=-1)
-        look_BLP = query_BLD @ key_SPD[picture_B].transpose(1, 2) * self.scale.exp()
+        key_BPD = F.normalize(self.key(what_SPD), dim=-1)[picture_B]
+        query_BLD = F.normalize(self.query(text_BLF), dim=-1)
+        look_BLP = query_BLD @ key_BPD.transpose(1, 2) * self.scale.exp()
         there_BLP = look_BLP + self.shift
         centre_SP = F.softplus(self.centre(what_SPD)[..., 0] - 1)
         amount_BLP = there_BLP.sigmoid() * centre_SP[picture_B][:, None]
-        return Found(look_BLP, there_BLP, amount_BLP, self.means(text_BLF)[..., 0], key_SPD, query_BLD)
+        return Found(look_BLP, there_BLP, amount_BLP, self.means(text_BLF)[..., 0], key_BPD, query_BLD)
 
 
 class Facts(NamedTuple):
@@ -138,7 +139,7 @@ class Reading(nn.Module):
         where_BL2 = look_BLP @ self.places
         spread_BL2 = (look_BLP @ self.places.square() - where_BL2.square()).clamp(min=1e-6).sqrt()
         share_BL1 = (found.there_BLP.sigmoid() * seen_B11).mean(dim=-1, keepdim=True)
-        size_BL1 = (64 * share_BL1).clamp(min=0.05).log() + 2
+        size_BL1 = (64 * share_BL1).clamp(min=0.05).log() + 2  # in 64ths of the picture, whatever the grid
         number_BL1 = (found.amount_BLP * seen_B11).sum(dim=-1, keepdim=True)
         facts = Facts(4 * where_BL2 - 2, spread_BL2, size_BL1, number_BL1)
         told = [facts.where, facts.spread, self._binned(number_BL1), self._binned(size_BL1), number_BL1]
@@ -226,4 +227,4 @@ class Reader(nn.Module):
         judged = self.heads(masked_mean(self.norm(x), mask))
         image_whole = F.normalize(self.image_whole(what.mean(dim=1)), dim=-1)
         text_whole = F.normalize(self.text_whole(masked_mean(words, mask)), dim=-1)
-        return ReadFeatures(*judged, *found, image_SD=image_whole, text_BD=text_whole)
+        return ReadFeatures(*judged, *found, image_BD=image_whole[picture], text_BD=text_whole)

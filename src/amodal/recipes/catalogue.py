@@ -9,8 +9,8 @@ import yaml
 
 from amodal.core.errors import RecipeError
 from amodal.core.files import atomic_write
-from amodal.recipes.scene_schema import SceneRecipe
-from amodal.recipes.schema import Recipe, parse_recipe, validated
+from amodal.recipes.scene_schema import SceneRecipe, parse_scene_recipe
+from amodal.recipes.schema import Recipe, parse_recipe
 
 FOLDER = Path(__file__).parent
 SCENES = "scenes"
@@ -62,7 +62,7 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe | SceneRecip
         values = _merge(values, read_override(override))
     place = str(path) if path.parent != FOLDER else f"recipe {name}"
     if isinstance(values.get("data"), dict) and values["data"].get("source") == SCENES:
-        return validated(SceneRecipe, values, place)
+        return parse_scene_recipe(values, place)
     return parse_recipe(values, place)
 
 

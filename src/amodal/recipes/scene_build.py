@@ -10,7 +10,7 @@ from amodal.features import FeatureCache
 from amodal.fusion import FUSIONS, FusionSize
 from amodal.models import Fused, Heads, Reader
 from amodal.recipes.scene_data import SceneSource, Towers
-from amodal.recipes.scene_schema import READER, SceneRecipe
+from amodal.recipes.scene_schema import READER, SceneRecipe, SceneTask
 from amodal.tasks import Aligning, Answering, Grounded, Levels, Matching
 from amodal.towers import (
     HuggingFaceTextTower,
@@ -49,7 +49,9 @@ def build_fused(source: SceneSource) -> nn.Module:
     }  # fmt: skip
     if config.fusion == READER:
         parts = {"folds": towers.image.folds, "answers": answers, "dropout": config.dropout}
-        return Reader(towers.image, towers.text, **shape, **parts)
+        reader = Reader(towers.image, towers.text, **shape, **parts)
+        _freeze_idle(reader, source.recipe.task)
+        return reader
     fusion = FUSIONS[config.fusion](FusionSize(image_width=towers.image.width, **shape))
     return Fused(towers.image, towers.text, fusion, Heads(config.width, answers))
 
@@ -57,3 +59,12 @@ def build_fused(source: SceneSource) -> nn.Module:
 def build_scene_task(recipe: SceneRecipe) -> Grounded:
     """The task of a recipe."""
     return TASKS[recipe.task.name](Levels(**recipe.task.levels.model_dump()))
+
+
+def _freeze_idle(reader: Reader, task: SceneTask) -> None:
+    """Parts that no loss of the task reaches stay as they are."""
+    idle: list[nn.Module] = [] if task.levels.whole else [reader.image_whole, reader.text_whole]
+    if task.name == "aligning":
+        idle += [reader.reading, reader.comparing, reader.words, reader.layers, reader.norm, reader.heads]
+    for part in idle:
+        part.requires_grad_(False)

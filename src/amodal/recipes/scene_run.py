@@ -24,7 +24,7 @@ from amodal.training import Hooks, load_weights, save_weights, train
 
 ROWS_JUDGED = 64
 DECISIVE = ("matching/mean", "answers/all", "grounding/pointing")
-"""The figures, the first of them that a task has, whose mean over the validation splits the weights are chosen by."""
+"""Of each task the figure whose mean over the validation splits the weights are chosen by."""
 
 
 def run_scenes(
@@ -88,7 +88,8 @@ def judge_splits(source: SceneSource, model: nn.Module, guess: "_Guess", splits:
     """SPLIT/FIGURE for each split."""
     figures = {}
     for split in splits:
-        found = judge(source, model, split, lines := source.lines(split), guess(lines))
+        lines = source.lines(split)
+        found = judge(source, model, split, lines, guess(lines))
         figures |= {f"{split}/{name}": figure for name, figure in found.items()}
     return figures
 
@@ -142,7 +143,7 @@ def judge_lines(
         features = model(batch)
         score[part] = (features.fit_B if guess_Q is None else features.answer_BA.argmax(dim=1)).cpu()
         if whole:
-            whole_score[part] = (features.image_SD[batch.picture] * features.text_BD).sum(dim=1).cpu()
+            whole_score[part] = (features.image_BD * features.text_BD).sum(dim=1).cpu()
     kinds = [lines.lines[members[0]].kind for members in lines.groups]
     if guess_Q is not None:
         return answers(score, np.array([line.answer for line in lines.lines]), kinds, guess_Q)

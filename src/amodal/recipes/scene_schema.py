@@ -1,11 +1,12 @@
 """What a recipe that learns from scenes may say."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from amodal.core.errors import RecipeError
 from amodal.fusion import FUSIONS
-from amodal.recipes.schema import Part, TrainingConfig
+from amodal.recipes.schema import Part, TrainingConfig, validated
 
 READER = "reader"
 
@@ -29,7 +30,7 @@ class MapsConfig(Part):
     """Maps of a packaged image tower: stages as `StageTower` counts them; image_size: pixels to a side."""
 
     name: Literal["lite0", "lite2"] = "lite0"
-    image_size: int = Field(default=256, ge=64)
+    image_size: int = Field(default=256, ge=64, multiple_of=32)
     stages: tuple[int, ...] = (3, 4)
 
 
@@ -78,3 +79,14 @@ class SceneRecipe(Part):
     model: FusedConfig = FusedConfig()
     task: SceneTask
     training: TrainingConfig
+
+
+def parse_scene_recipe(values: dict[str, Any], place: str) -> SceneRecipe:
+    """The typed recipe of these nested values. Raises RecipeError that names `place`, the key and the way out."""
+    recipe = validated(SceneRecipe, values, place)
+    if recipe.task.name == "aligning":
+        if recipe.model.fusion != READER:
+            raise RecipeError(f"{place}: task.name aligning needs words with places; set model.fusion: {READER}")
+        if not any(recipe.task.levels.model_dump().values()):
+            raise RecipeError(f"{place}: every level of task.levels is 0, so nothing is learnt; give one a weight")
+    return recipe

@@ -50,7 +50,7 @@ class Grounded(nn.Module):
         raise NotImplementedError
 
     def encode(self, model: Fused | Reader, batch: Batch) -> Features:
-        """What `score` is computed from."""
+        """What `score` is computed from, row by row."""
         with mixed(batch, self.precision):
             return model(batch)
 
@@ -78,14 +78,18 @@ class Grounded(nn.Module):
         rows = torch.arange(len(batch), device=features.fit_B.device)
         picture_B = rows if batch.picture is None else batch.picture
         true_T = rows[batch.truth["fits"]] if "fits" in batch.truth else rows
+        nothing = len(true_T) == 0  # the last part of a batch may be one false text
         if self.whole is not None:
-            shown_T = picture_B[true_T]
-            whole = self.whole(features.image_SD[shown_T], features.text_BD[true_T], shown_T)
+            whole = features.fit_B.new_zeros(())
+            if not nothing:
+                whole = self.whole(features.image_BD[true_T], features.text_BD[true_T], picture_B[true_T])
             loss, terms["whole"] = loss + self.levels.whole * whole, whole.item()
         if self.region is not None:
             one_T = true_T[_firsts(picture_B[true_T])]
             weight_TL = features.means_BL[one_T].sigmoid() * _words(batch)[one_T]
-            region = self.region(features.query_BLD[one_T], weight_TL, features.key_SPD[picture_B[one_T]])
+            region = features.fit_B.new_zeros(())
+            if not nothing:
+                region = self.region(features.query_BLD[one_T], weight_TL, features.key_BPD[one_T])
             loss, terms["region"] = loss + self.levels.region * region, region.item()
         if self.levels.pixel and "covers" in batch.truth:
             where, told = _where(features, batch)

@@ -52,9 +52,12 @@ def not_finite(
 
 
 def broken_inputs(batch: Batch) -> list[int]:
-    """Rows of a batch whose pixels or cached features are not all finite."""
-    given = [batch.pixels, *(side.pooled for side in (batch.image, batch.text) if side is not None)]
-    return _not_finite_rows([x for x in given if x is not None])
+    """Rows of a batch whose pixels or cached features, be they of their picture, are not all finite."""
+    shown = [x for x in (batch.pixels, None if batch.image is None else batch.image.pooled) if x is not None]
+    broken = _not_finite_rows(shown)
+    if batch.picture is not None:
+        broken = [row for row, picture in enumerate(batch.picture.tolist()) if picture in broken]
+    return sorted({*broken, *_not_finite_rows([] if batch.text is None else [batch.text.pooled])})
 
 
 def broken_features(result: StepResult) -> list[int]:
