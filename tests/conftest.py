@@ -141,7 +141,7 @@ def tiny_run(tiny_recipe: Path, cli: Callable[..., Answer], tmp_path_factory: py
 
 @pytest.fixture(scope="session")
 def scene_recipe() -> Callable[..., Any]:
-    """scene_recipe("matching", "model.depth=2"): a recipe on scenes at its smallest, on a grid of 4 x 4."""
+    """scene_recipe("matching", "model.depth=2"): a recipe on scenes at its smallest, on a grid of 8 x 8."""
     from amodal.recipes import read_recipe
 
     return lambda name, *settings: read_recipe(name, [*SMALLEST_SCENES, *settings])

@@ -25,7 +25,7 @@ SENTENCE = "a cat left of two red dogs."
 
 @pytest.fixture(scope="module")
 def run(scene_run: Callable[[str], Finished]) -> Path:
-    """A reader that was trained for a second, on a grid of 4 x 4."""
+    """A reader that was trained for a second, on a grid of 8 x 8."""
     return scene_run("matching").folder.path
 
 

@@ -34,7 +34,8 @@ def on_every_core(work: Callable[[Part], Done], parts: Iterable[Part], device: t
     """`work` of each part, in order; on a CPU as many parts at once as PyTorch has threads, each on one of them.
 
     Layers of small batches are not worth sharing among cores, and threads that share a layer wait for each other when
-    anything else runs. Parts are taken as they are needed, in the thread that calls.
+    anything else runs. Parts are taken as they are needed, in the thread that calls. Until the last is done,
+    threads that start elsewhere have one thread of PyTorch's, too.
     """
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:

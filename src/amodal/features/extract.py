@@ -153,7 +153,7 @@ def _compute(
     cache: FeatureCache,
     device: torch.device,
 ) -> dict[str, np.ndarray]:
-    """Loads and runs what is missing in batches of `size`; every batch is in the cache as soon as it is computed."""
+    """Loads and runs what is missing in batches of `size`; every batch is in the cache as soon as all before it are."""
     computed: dict[str, np.ndarray] = {}
     starts = range(0, len(missing), size)
     loaded = (

@@ -20,7 +20,8 @@ _AT_ONCE = 32
 
 
 class FusedModel:
-    """A loaded matcher or answerer. Pictures are paths, bytes or PIL images, squashed to the square of its scenes."""
+    """A loaded run that learnt from scenes. Pictures are paths, bytes or PIL images, squashed to the square of its
+    scenes."""
 
     def __init__(self, model: nn.Module, source: SceneSource, *, name: str) -> None:
         self.model, self.source, self.name = model.eval(), source, name

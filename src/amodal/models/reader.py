@@ -58,16 +58,16 @@ class ReadFeatures(NamedTuple):
 class FinePlaces(nn.Module):
     """Places of maps of several stages (`StageTower`), on the grid of the finest, each seeing its neighbours.
 
-    What stands at a place does not depend on where that is: a thing is known wherever it lies. stages: channels and
-    factor of each, as `StageTower.folds`.
+    What stands at a place does not depend on where that is: a thing is known wherever it lies. folds: channels and
+    factor of each stage, as `StageTower.folds`.
     """
 
-    def __init__(self, stages: Sequence[tuple[int, int]], width: int, grid: tuple[int, int]) -> None:
+    def __init__(self, folds: Sequence[tuple[int, int]], width: int, grid: tuple[int, int]) -> None:
         super().__init__()
-        self.folds, self.coarse = tuple(stages), grid
-        self.fine = max(factor for _, factor in stages)
+        self.folds, self.coarse = tuple(folds), grid
+        self.fine = max(factor for _, factor in folds)
         self.grid = (self.fine * grid[0], self.fine * grid[1])
-        self.stages = nn.ModuleList(nn.Linear(channels, width) for channels, _ in stages)
+        self.stages = nn.ModuleList(nn.Linear(channels, width) for channels, _ in folds)
         self.around = nn.Conv2d(width, width, 3, padding=1, groups=width)
 
     def forward(self, image_SPF: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class LateInteraction(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(INITIAL_SCALE))
 
     def forward(self, query_TLD: Tensor, weight_TL: Tensor, key_TPD: Tensor) -> Tensor:
-        """-> scalar"""
+        """key: the places of the picture that each text belongs to. -> scalar"""
         return late_loss(late_scores(query_TLD, weight_TL, key_TPD), self.logit_scale)
 
     @torch.no_grad()

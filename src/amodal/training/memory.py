@@ -44,7 +44,10 @@ def choose_gradients(
 
 
 def bytes_per_pair(task: Task, model: nn.Module, batch: Batch) -> int:
-    """Bytes that one more pair of this batch keeps alive between forward and backward; the model is left as it was."""
+    """Bytes that one more pair of this batch keeps alive between forward and backward; the model is left as it was.
+
+    What rows about one picture share may be left out.
+    """
     few = min(4, len(batch) // 2)
     if few == 0:
         return _kept(task, model, batch)
