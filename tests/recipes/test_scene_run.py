@@ -51,6 +51,8 @@ def test_every_recipe_runs_at_its_smallest_and_is_judged_again_the_same(name: st
     card = read_card(done.folder)
     assert 0 < card.trainable_parameters < card.total_parameters
     assert card.figures == done.figures
+    assert ("seen/whole/matching/mean" in done.figures) == (name == "matching")
+    assert not any(finding.name.startswith("no gradient") for finding in card.findings)
     assert done.folder.report.is_file()
     again = evaluate_run(done.folder.path, device=CPU, cache=FeatureCache(), say=lambda line: None)
     assert again == done.figures

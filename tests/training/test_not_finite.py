@@ -27,6 +27,8 @@ def test_rows_that_are_not_finite() -> None:
     result = StepResult(loss=torch.tensor(torch.nan), terms={"loss": math.nan}, count=4)
     everything = {"image": torch.full((4, 2), torch.nan), "text": torch.ones(4, 2)}
     assert broken_inputs(some_batch(4, pixels=bad_pixels)) == [2]
+    shared = some_batch(4, pixels=bad_pixels, picture=torch.tensor([2, 0, 2, 1]))
+    assert broken_inputs(shared) == [0, 2]
     said = found(some_batch(4, pixels=bad_pixels), replace(result, features=everything), math.nan)
     assert said is not None
     assert "inputs of 1 of 4 rows are not: t.csv:2;" in said.says

@@ -74,9 +74,10 @@ def _measured(phrases: Sequence[Located]) -> list[tuple[str, np.ndarray, np.ndar
         map_HW, in_box_HW = enlarged(phrase.map_GG, (height, width)), np.zeros((height, width), bool)
         for left, top, right, bottom in phrase.boxes:
             in_box_HW[top:bottom, left:right] = True
-        box, whole = box_around_peak(map_HW, level(map_HW)), (0, 0, width, height)
+        least = level(map_HW)
+        box, whole = box_around_peak(map_HW, least), (0, 0, width, height)
         right = [max(box_iou(said, true) for true in phrase.boxes) >= ENOUGH for said in (box, whole)]
-        iou, all_of_it = mask_iou(map_HW > level(map_HW), phrase.mask_HW), phrase.mask_HW.mean()
+        iou, all_of_it = mask_iou(map_HW > least, phrase.mask_HW), phrase.mask_HW.mean()
         ceiling = grid_ceiling(phrase.mask_HW, len(phrase.map_GG))
         rows.append((pointed(map_HW, in_box_HW), in_box_HW.mean(), *right, iou, all_of_it, ceiling))
     point, by_box, hit, by_whole, iou, by_all, ceiling = np.array(rows, dtype=float).reshape(-1, 7).T

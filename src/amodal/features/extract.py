@@ -102,7 +102,8 @@ def image_features(
         return dict(zip(names, pooled, strict=True))
 
     size = max(1, pictures_a_batch(device) // len(views))
-    found.update(_compute(missing, load, run, size=size, said=("Image tower", "pictures"), cache=cache, device=device))
+    shown = {"label": "Image tower", "unit": "pictures"}
+    found.update(_compute(missing, load, run, size=size, **shown, cache=cache, device=device))
     kept = [i for i, content in enumerate(contents) if all(keys[content, view] in found for view in views)]
     if not kept:
         return torch.empty(len(views), 0, 0), []
@@ -137,9 +138,8 @@ def text_features(
         return dict(zip([keys[text] for text, _ in loaded], pooled, strict=True))
 
     size = texts_a_batch(device)
-    found.update(
-        _compute(missing, lambda text: text, run, size=size, said=("Text tower", "texts"), cache=cache, device=device)
-    )
+    shown = {"label": "Text tower", "unit": "texts"}
+    found.update(_compute(missing, lambda text: text, run, size=size, **shown, cache=cache, device=device))
     return torch.from_numpy(np.stack([found[keys[text]] for text in texts]))
 
 
@@ -149,7 +149,8 @@ def _compute(
     run: Callable[[list[tuple[str, Loaded]]], dict[str, np.ndarray]],
     *,
     size: int,
-    said: tuple[str, str],
+    label: str,
+    unit: str,
     cache: FeatureCache,
     device: torch.device,
 ) -> dict[str, np.ndarray]:
@@ -161,7 +162,7 @@ def _compute(
         for start in starts
     )
     done = on_every_core(lambda part: run(part) if part else {}, loaded, device)
-    with progress(said[0], len(missing), said[1]) as bar:
+    with progress(label, len(missing), unit) as bar:
         for start, vectors in zip(starts, done, strict=True):
             cache.put(vectors)
             computed.update(vectors)

@@ -30,7 +30,7 @@ class FusedModel:
         return f"amodal.FusedModel({self.name!r})"
 
     def match(self, pictures: Sequence[Picture], texts: Sequence[str]) -> np.ndarray:
-        """The log-odds that each picture (N) fits the text (N) in its place; pictures that recur are looked at once.
+        """The log-odds that each picture (N) fits the text (N) in its place; of 32 rows each picture is looked at once.
 
         -> (N,) Raises UsageError for unequal numbers and for a run that learnt to answer, DataError for a picture that
         cannot be read.

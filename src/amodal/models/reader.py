@@ -198,9 +198,7 @@ class Reader(nn.Module):
         super().__init__()
         self.image_tower, self.text_tower = image_tower, text_tower
         self.places, self.finder = FinePlaces(folds, width, grid), WordFinder(text_width, width)
-        self.coarse, self.grid = grid, self.places.grid
-        image_width = sum(channels * factor**2 for channels, factor in folds)
-        self.image_norm = nn.LayerNorm(image_width, elementwise_affine=False)
+        self.grid = self.places.grid
         self.text_norm, self.dropout = nn.LayerNorm(text_width), nn.Dropout(dropout)
         self.reading, self.comparing = Reading(width, self.grid), Comparing(width)
         self.image_whole, self.text_whole = nn.Linear(width, width), nn.Linear(text_width, width)
@@ -211,9 +209,9 @@ class Reader(nn.Module):
     def forward(self, batch: Batch) -> ReadFeatures:
         """-> ReadFeatures. Raises ValueError when a modality is absent, or places do not fill the grid."""
         image, text = both(self, batch)
-        check_filled(image.mask, self.coarse)
-        real = image.sequence[:, : math.prod(self.coarse)]  # what stands behind is padding
-        what = self.places(self.dropout(self.image_norm(real)))
+        check_filled(image.mask, self.places.coarse)
+        real = image.sequence[:, : math.prod(self.places.coarse)]  # what stands behind is padding
+        what = self.places(self.dropout(F.layer_norm(real, real.shape[2:])))
         words, mask = self.dropout(self.text_norm(text.sequence)), present(text.mask, batch, "text")
         picture = torch.arange(len(what), device=what.device) if batch.picture is None else batch.picture
         found = self.finder(what, words, picture)

@@ -74,22 +74,19 @@ class Grounded(nn.Module):
                 level.clamp()
 
     def _aligned(self, features: ReadFeatures, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        loss, terms = features.fit_B.new_zeros(()), {}
-        rows = torch.arange(len(batch), device=features.fit_B.device)
+        none, terms = features.fit_B.new_zeros(()), {}
+        loss, rows = none, torch.arange(len(batch), device=none.device)
         picture_B = rows if batch.picture is None else batch.picture
         true_T = rows[batch.truth["fits"]] if "fits" in batch.truth else rows
-        nothing = len(true_T) == 0  # the last part of a batch may be one false text
+        shown_T = picture_B[true_T]  # none, when the last part of a batch is one false text
         if self.whole is not None:
-            whole = features.fit_B.new_zeros(())
-            if not nothing:
-                whole = self.whole(features.image_BD[true_T], features.text_BD[true_T], picture_B[true_T])
+            whole = self.whole(features.image_BD[true_T], features.text_BD[true_T], shown_T) if len(true_T) else none
             loss, terms["whole"] = loss + self.levels.whole * whole, whole.item()
         if self.region is not None:
-            one_T = true_T[_firsts(picture_B[true_T])]
+            one_T = true_T[_firsts(shown_T)]
             weight_TL = features.means_BL[one_T].sigmoid() * _words(batch)[one_T]
-            region = features.fit_B.new_zeros(())
-            if not nothing:
-                region = self.region(features.query_BLD[one_T], weight_TL, features.key_BPD[one_T])
+            query_TLD, key_TPD = features.query_BLD[one_T], features.key_BPD[one_T]
+            region = self.region(query_TLD, weight_TL, key_TPD) if len(one_T) else none
             loss, terms["region"] = loss + self.levels.region * region, region.item()
         if self.levels.pixel and "covers" in batch.truth:
             where, told = _where(features, batch)

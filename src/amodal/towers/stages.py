@@ -48,17 +48,14 @@ class StageTower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tokens:
         """(B, 3, H, W) -> Tokens (B, P, D), all real; pooled is the mean place."""
-        places = torch.cat([self._folded(x) for x in self._maps(pixels)], dim=-1)
+        maps = zip(self._maps(pixels), self.folds, strict=True)
+        folded = torch.cat([F.pixel_unshuffle(x, factor) for x, (_, factor) in maps], dim=1)
+        places = folded.flatten(2).transpose(1, 2)
         mask = torch.ones(places.shape[:2], dtype=torch.bool, device=places.device)
         return Tokens(places, mask, places.mean(dim=1))
 
     def _maps(self, pixels: Tensor) -> list[Tensor]:
         return self.network.forward_intermediates(pixels, indices=list(self.stages), intermediates_only=True)
-
-    def _folded(self, x_BCHW: Tensor) -> Tensor:
-        """-> (B, P, C f f), for a map f times as fine as the grid"""
-        finer = x_BCHW.shape[2] // self.grid[0]
-        return F.pixel_unshuffle(x_BCHW, finer).flatten(2).transpose(1, 2)
 
 
 def _fold_norms(network: nn.Module) -> None:

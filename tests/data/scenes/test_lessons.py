@@ -76,3 +76,12 @@ def _words(text: str) -> list[tuple[int, str]]:
         found.append((at, word))
         at += len(word) + 1
     return found
+
+
+def test_boxes_cover_what_masks_cover_and_their_corners() -> None:
+    for scene in SCENES[:5]:
+        filled, seen = scene_covers(scene, 8, boxes=True), scene_covers(scene, 8)
+        assert (filled >= seen - 1e-6).all()
+        for thing, cover in zip(scene.things, filled, strict=True):
+            left, top, right, bottom = thing.box
+            assert cover.sum() * 16 * 16 == pytest.approx((right - left) * (bottom - top), rel=1e-4)
