@@ -56,11 +56,11 @@ def print_study(done: "Concluded") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from amodal.studies.report import CHECKS, check_cells, row_head, shown_rows
+    from amodal.studies.report import CHECKS, check_cells, tables
 
     console = Console()
     checks = [check_cells(check) for check in done.findings.checks]
-    for head, rows in ((row_head(done.findings), shown_rows(done.findings)), (CHECKS, checks)):
+    for head, rows in (*tables(done.findings), (CHECKS, checks)):
         table = Table(box=None, pad_edge=False, header_style="bold")
         for number, title in enumerate(head):
             table.add_column(title, justify="left" if number == 0 or head is CHECKS else "right")

@@ -2,7 +2,7 @@
 matching against false captions, answers to questions, and where phrases are found."""
 
 from amodal.evaluation.answers import answers, question_only
-from amodal.evaluation.grounding import Located, enlarged, grounding
+from amodal.evaluation.grounding import Located, enlarged, grounding, phrase_scores
 from amodal.evaluation.matching import matching
 from amodal.evaluation.retrieval import retrieval
 from amodal.evaluation.templates import TEMPLATES, templates_for
@@ -17,6 +17,7 @@ __all__ = [
     "enlarged",
     "grounding",
     "matching",
+    "phrase_scores",
     "question_only",
     "retrieval",
     "templates_for",

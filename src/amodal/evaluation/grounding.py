@@ -56,6 +56,11 @@ def grounding(phrases: Sequence[Located]) -> dict[str, Figure]:
     return figures
 
 
+def phrase_scores(phrases: Sequence[Located]) -> dict[str, np.ndarray]:
+    """What `grounding` takes the means of: pointing, R@1, iou and iou_ceiling of each phrase. -> (N,) each"""
+    return {name: value for name, value, _ in _measured(phrases)}
+
+
 def level(map_HW: np.ndarray) -> float:
     """The log-odds above which something is there: even odds, or of what is nowhere so likely `NEAR` its highest."""
     return min(0.0, float(map_HW.max()) - NEAR)

@@ -185,10 +185,11 @@ def _apart(x_BLD: Tensor) -> Tensor:
 class Reader(nn.Module):
     """Words find their places, read what is there, and then look at each other: layers over the words alone.
 
-    Everything that stands for places is computed once a picture, however many texts are about it. `Found` can be
-    supervised (`amodal.tasks.Grounded`); without that, what words look at is hardly ever learnt from matching. folds:
-    channels and factor of the image tower's stages, see `StageTower`; grid: rows and columns of its places;
-    `self.grid`: those of what is found, the finest stage's.
+    Everything that stands for places is computed once a picture, however many texts are about it. What words are
+    compared with and what they read have maps of their own: a thing is to be found whatever its colour, and the colour
+    to be read. `Found` can be supervised (`amodal.tasks.Grounded`); without that, what words look at is hardly ever
+    learnt from matching. folds: channels and factor of the image tower's stages, see `StageTower`; grid: rows and
+    columns of its places; `self.grid`: those of what is found, the finest stage's.
     """
 
     def __init__(
@@ -205,19 +206,21 @@ class Reader(nn.Module):
         self.words = nn.Linear(text_width, width)
         self.layers = nn.ModuleList(SelfBlock(width, heads) for _ in range(depth))
         self.norm, self.heads = nn.LayerNorm(width), Heads(width, answers)
+        self.contents = FinePlaces(folds, width, grid)
 
     def forward(self, batch: Batch) -> ReadFeatures:
         """-> ReadFeatures. Raises ValueError when a modality is absent, or places do not fill the grid."""
         image, text = both(self, batch)
         check_filled(image.mask, self.places.coarse)
         real = image.sequence[:, : math.prod(self.places.coarse)]  # what stands behind is padding
-        what = self.places(self.dropout(F.layer_norm(real, real.shape[2:])))
+        normed = self.dropout(F.layer_norm(real, real.shape[2:]))
+        what, contents = self.places(normed), self.contents(normed)
         words, mask = self.dropout(self.text_norm(text.sequence)), present(text.mask, batch, "text")
         picture = torch.arange(len(what), device=what.device) if batch.picture is None else batch.picture
         found = self.finder(what, words, picture)
         seen = present(torch.ones_like(mask[:, :1]), batch, "image")[..., None]
         order = order_sines(words.shape[1], self.norm.normalized_shape[0]).to(words)
-        read, facts = self.reading(what[picture], seen, found)
+        read, facts = self.reading(contents[picture], seen, found)
         x = self.words(words) + 0.3 * order + read
         x = x + self.comparing(x, facts, found.means_BL, mask)
         for layer in self.layers:

@@ -50,7 +50,7 @@ def build_fused(source: SceneSource) -> nn.Module:
     if config.fusion == READER:
         parts = {"folds": towers.image.folds, "answers": answers, "dropout": config.dropout}
         reader = Reader(towers.image, towers.text, **shape, **parts)
-        _freeze_idle(reader, source.recipe.task)
+        freeze_idle(reader, source.recipe.task)
         return reader
     fusion = FUSIONS[config.fusion](FusionSize(image_width=towers.image.width, **shape))
     return Fused(towers.image, towers.text, fusion, Heads(config.width, answers))
@@ -61,10 +61,18 @@ def build_scene_task(recipe: SceneRecipe) -> Grounded:
     return TASKS[recipe.task.name](Levels(**recipe.task.levels.model_dump()))
 
 
-def _freeze_idle(reader: Reader, task: SceneTask) -> None:
+def freeze_idle(reader: Reader, task: SceneTask) -> None:
     """Parts that no loss of the task reaches stay as they are."""
     idle: list[nn.Module] = [] if task.levels.whole else [reader.image_whole, reader.text_whole]
     if task.name == "aligning":
-        idle += [reader.reading, reader.comparing, reader.words, reader.layers, reader.norm, reader.heads]
+        idle += [
+            reader.contents,
+            reader.reading,
+            reader.comparing,
+            reader.words,
+            reader.layers,
+            reader.norm,
+            reader.heads,
+        ]
     for part in idle:
         part.requires_grad_(False)

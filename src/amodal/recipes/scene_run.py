@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from amodal.data.rows import SkipLog
 from amodal.evaluation import Located, answers, grounding, matching, question_only
 from amodal.features import FeatureCache, SceneBatches, SceneLines
 from amodal.metrics import Figure
-from amodal.models import Reader
+from amodal.models import Reader, ReadFeatures
 from amodal.recipes.finish import Finished, LearntFrom, finish, num_parameters
 from amodal.recipes.scene_build import build_fused, build_scene_task, scene_source
 from amodal.recipes.scene_data import CHOSEN_BY, JUDGED_BY, Pointing, SceneSource
@@ -128,29 +130,48 @@ def located(model: Reader, lines: SceneLines, pointings: Iterable[Pointing]) -> 
     return found
 
 
+class LineScores(NamedTuple):
+    """Of each line (N,): fit, the log-odds that it fits; answer, the place of its likeliest answer (0 for a model
+    without); whole, the cosine of picture and text as wholes (0 for a model that has none)."""
+
+    fit_N: np.ndarray
+    answer_N: np.ndarray
+    whole_N: np.ndarray
+
+
 @torch.inference_mode()
+def line_scores(model: nn.Module, lines: SceneLines, *, lacking: str = "") -> LineScores:
+    """What a model says of every line. lacking: the modality, "image" or "text", that no line has."""
+    device = next(model.parameters()).device
+    model.eval()
+    scores = LineScores(*np.zeros((3, len(lines.lines))))
+    for start in range(0, len(lines.lines), ROWS_JUDGED):
+        part = range(start, min(start + ROWS_JUDGED, len(lines.lines)))
+        batch = lines.batch(part)
+        if lacking:
+            batch = replace(batch, present={lacking: torch.zeros(len(part), dtype=torch.bool)})
+        features = model(batch.to(device))
+        scores.fit_N[part] = features.fit_B.cpu()
+        if features.answer_BA.shape[1]:
+            scores.answer_N[part] = features.answer_BA.argmax(dim=1).cpu()
+        if isinstance(features, ReadFeatures):
+            scores.whole_N[part] = (features.image_BD * features.text_BD).sum(dim=1).cpu()
+    return scores
+
+
 def judge_lines(
     model: nn.Module, lines: SceneLines, guess_Q: np.ndarray | None, *, whole: bool = False
 ) -> dict[str, Figure]:
     """Matching when there is no guess from the question alone, else answers. whole: also matching by pictures and texts
     as wholes, what a dual encoder could say of them."""
-    device = next(model.parameters()).device
-    model.eval()
-    score, whole_score = np.empty((2, len(lines.lines)))
-    for start in range(0, len(score), ROWS_JUDGED):
-        part = range(start, min(start + ROWS_JUDGED, len(score)))
-        batch = lines.batch(part).to(device)
-        features = model(batch)
-        score[part] = (features.fit_B if guess_Q is None else features.answer_BA.argmax(dim=1)).cpu()
-        if whole:
-            whole_score[part] = (features.image_BD * features.text_BD).sum(dim=1).cpu()
+    scores = line_scores(model, lines)
     kinds = [lines.lines[members[0]].kind for members in lines.groups]
     if guess_Q is not None:
-        return answers(score, np.array([line.answer for line in lines.lines]), kinds, guess_Q)
+        return answers(scores.answer_N, np.array([line.answer for line in lines.lines]), kinds, guess_Q)
     first, second = ([members[place] for members in lines.groups] for place in (0, 1))
-    figures = matching(score[first], score[second], kinds)
+    figures = matching(scores.fit_N[first], scores.fit_N[second], kinds)
     if whole:
-        told = matching(whole_score[first], whole_score[second], kinds)
+        told = matching(scores.whole_N[first], scores.whole_N[second], kinds)
         figures |= {f"whole/{name}": figure for name, figure in told.items()}
     return figures
 

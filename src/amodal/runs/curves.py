@@ -37,7 +37,8 @@ class Line:
 @dataclass(frozen=True, kw_only=True)
 class Chart:
     """What is drawn. bars: what the intervals are of, told below it; shares: shown in per cent; levels: dashed
-    horizontals by their name; ticks: where the x axis is labelled, by default where matplotlib likes."""
+    horizontals by their name; ticks: where the x axis is labelled, by default where matplotlib likes;
+    tick_names: what is written there in place of the value."""
 
     title: str
     x_label: str
@@ -47,6 +48,7 @@ class Chart:
     shares: bool = False
     log_x: bool = True
     ticks: Sequence[float] = ()
+    tick_names: Sequence[str] = ()
     levels: dict[str, float] = field(default_factory=dict)
 
 
@@ -92,4 +94,7 @@ def _ticks(axes: "Axes", chart: Chart) -> None:
     if len(chart.ticks):
         axes.set_xticks(list(chart.ticks))
         axes.set_xticks([], minor=True)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}")
+    if chart.tick_names:
+        axes.set_xticklabels(chart.tick_names, fontsize=8)
+    else:
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}")

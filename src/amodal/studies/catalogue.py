@@ -4,14 +4,18 @@ import difflib
 
 from amodal.core.errors import UsageError
 from amodal.studies.batch_size import BatchSize
+from amodal.studies.curriculum import Curriculum
 from amodal.studies.data_scale import DataScale
+from amodal.studies.fusion import Fusion
+from amodal.studies.levels import Levels
 from amodal.studies.mutual_information import MutualInformation
 from amodal.studies.noise import Noise
 from amodal.studies.study import Study
 from amodal.studies.temperature import Temperature
 
 STUDIES: dict[str, type[Study]] = {
-    study.name: study for study in (MutualInformation, Temperature, DataScale, Noise, BatchSize)
+    study.name: study
+    for study in (MutualInformation, Temperature, DataScale, Noise, BatchSize, Fusion, Levels, Curriculum)
 }
 
 

@@ -13,6 +13,7 @@ from amodal.runs.plots import both_themes
 from amodal.studies.study import Check, Findings, Row, Study, Verdict
 from amodal.studies.wording import interval, number, wanted
 
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 CHECKS = ("what", "found (95 % interval)", "the claim asks", "so it")
 
 
@@ -23,8 +24,8 @@ def write_study_report(
     drawn = both_themes(lambda theme: plot_chart(findings.chart, theme))
     atomic_write(out / "plot.png", drawn["light"])
     checks = [check_cells(check) for check in findings.checks]
-    table, head = shown_rows(findings), row_head(findings)
-    atomic_write(out / "report.md", _markdown(study, findings, verdict, about, checks, head, table))
+    measured = tables(findings)
+    atomic_write(out / "report.md", _markdown(study, findings, verdict, about, checks, measured))
     picture = (
         '<figure class="card"><picture>'
         f'<source media="(prefers-color-scheme: dark)" srcset="{data_uri(drawn["dark"], "png")}">'
@@ -34,7 +35,7 @@ def write_study_report(
     facts = "".join(f"<dt>{escape(what)}</dt><dd>{escape(said)}</dd>" for what, said in about.items())
     sections = [
         f"<h2>Rule</h2><p>{escape(study.rule)}</p>{_table(CHECKS, checks)}",
-        f"<h2>Measured</h2>{picture}{notes}{_table(head, table)}",
+        f"<h2>Measured</h2>{picture}{notes}{''.join(_table(*each) for each in measured)}",
         f'<h2>How</h2><p>{escape(study.method)}</p><div class="card"><div class="facts"><dl>{facts}</dl></div></div>',
     ]
     atomic_write(
@@ -55,17 +56,15 @@ def check_cells(check: Check) -> tuple[str, str, str, str]:
     return check.says, interval(check.found, check.unit, signed=check.unit == "points"), wanted(check), check.verdict
 
 
-def row_head(findings: Findings) -> tuple[str, ...]:
-    """The head of the table of settings."""
-    figure = findings.rows[0].figure if findings.rows else ""
+def tables(findings: Findings) -> list[Table]:
+    """The figures that are shown, in words, a table each: its head and its lines; result.json has those of all."""
+    shown = findings.shown or tuple(row.figure for row in findings.rows[:1])
     compared = (f"difference to {findings.against}",) if findings.against else ()
-    return ("setting", figure, "seeds from, to", *compared)
-
-
-def shown_rows(findings: Findings) -> list[tuple[str, ...]]:
-    """The rows of the study's first figure in words; result.json has those of every figure."""
-    shown = [_cells(row) for row in findings.rows if row.figure == findings.rows[0].figure]
-    return [cells[: len(row_head(findings))] for cells in shown]
+    told = []
+    for figure in shown:
+        head = ("setting", figure, "seeds from, to", *compared)
+        told.append((head, [_cells(row)[: len(head)] for row in findings.rows if row.figure == figure]))
+    return told
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -87,11 +86,11 @@ def _markdown(
     verdict: Verdict,
     about: Mapping[str, str],
     checks: Sequence[Sequence[str]],
-    head: Sequence[str],
-    table: Sequence[Sequence[str]],
+    measured: Sequence[Table],
 ) -> str:
     parts = [f"# Study: {study.name}", f"Claim: {study.claim}", f"**Verdict: {verdict}**", f"Rule: {study.rule}"]
-    parts += [_lines(CHECKS, checks), "![plot](plot.png)", *findings.notes, _lines(head, table), study.method]
+    parts += [_lines(CHECKS, checks), "![plot](plot.png)", *findings.notes]
+    parts += [*(_lines(*each) for each in measured), study.method]
     parts += ["\n".join(f"- {what}: {said}" for what, said in about.items())]
     return "\n\n".join(parts) + "\n"
 

@@ -75,13 +75,14 @@ class Row:
 @dataclass(frozen=True, kw_only=True)
 class Findings:
     """What a study makes of its measurements. against: what the differences of the table are taken to; notes: further
-    sentences with figures."""
+    sentences with figures; shown: the figures that people are shown a table of, by default the first row's."""
 
     checks: Sequence[Check]
     rows: Sequence[Row]
     against: str
     chart: Chart
     notes: Sequence[str] = ()
+    shown: Sequence[str] = ()
 
 
 class StudyConfig(BaseModel):
