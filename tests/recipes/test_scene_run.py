@@ -77,6 +77,11 @@ def test_the_same_recipe_gives_the_same_weights(
 def test_what_does_not_fit_is_told(scene_run: Made, scene_recipe: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no fusion 'mixing'; there are reader, early, late-concatenation"):
         read_recipe("matching", ["model.fusion=mixing"])
+    for override in ("precision=bfloat16", "bucket=4", "workers=2", "augment.words=0.1"):
+        with pytest.raises(
+            RecipeError, match=rf"training.{override.split('=')[0].split('.')[0]} is for recipes of pairs"
+        ):
+            read_recipe("matching", [f"training.{override}"])
     with pytest.raises(RecipeError, match="did you mean fusion"):
         read_recipe("matching", ["model.fusio=early"])
     with pytest.raises(RecipeError, match="every level of"):

@@ -9,6 +9,8 @@ from amodal.fusion import FUSIONS
 from amodal.recipes.schema import Part, TrainingConfig, validated
 
 READER = "reader"
+IDLE = ("workers", "precision", "shard", "bucket", "augment")
+"""Settings of a training that scenes, whose features are kept, have no use for."""
 
 
 class SceneData(Part):
@@ -84,6 +86,9 @@ class SceneRecipe(Part):
 def parse_scene_recipe(values: dict[str, Any], place: str) -> SceneRecipe:
     """The typed recipe of these nested values. Raises RecipeError that names `place`, the key and the way out."""
     recipe = validated(SceneRecipe, values, place)
+    for key in IDLE:
+        if getattr(recipe.training, key) != TrainingConfig.model_fields[key].get_default(call_default_factory=True):
+            raise RecipeError(f"{place}: training.{key} is for recipes of pairs and changes nothing here; leave it out")
     if recipe.task.name == "aligning":
         if recipe.model.fusion != READER:
             raise RecipeError(f"{place}: task.name aligning needs words with places; set model.fusion: {READER}")

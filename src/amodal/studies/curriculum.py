@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import ClassVar
 
 from pydantic import Field
-from torch import nn
 
+from amodal.models import Reader
 from amodal.recipes.scene_build import freeze_idle
 from amodal.recipes.scene_schema import SceneRecipe
 from amodal.runs.curves import Chart, Line
@@ -59,7 +59,7 @@ class Curriculum(Study[CurriculumConfig]):
 
     def measure(self, setting: str, seed: int) -> dict[str, list[float]]:
         """Trials and pointing at the end."""
-        model = self.bench.model(self.bench.recipe("matching", [WIDTH, GROUNDED, "task.levels.whole=0"]), seed)
+        model = self.bench.reader(self.bench.recipe("matching", [WIDTH, GROUNDED, "task.levels.whole=0"]), seed)
         for number, (task, level, epochs) in enumerate(self._stages(setting)):
             told = [WIDTH, f"task.name={task}", level, "task.levels.whole=0", f"training.epochs={epochs}"]
             recipe = self.bench.recipe("matching", told)
@@ -114,7 +114,7 @@ class Curriculum(Study[CurriculumConfig]):
         )
 
 
-def _thaw(model: nn.Module, recipe: SceneRecipe) -> None:
+def _thaw(model: Reader, recipe: SceneRecipe) -> None:
     """Everything but the towers learns again, and what the recipe's task does not reach stays."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(("image_tower.", "text_tower.")))

@@ -95,7 +95,7 @@ class Fusion(Study[FusionConfig]):
             recipe = self.bench.recipe(job, [f"model.fusion={fusion}", f"model.width={width}"])
             return abs(learnt(self.bench.model(recipe, 0)) - self.config.parameters)
 
-        return min(range(2 * HEADS, 257, 2 * HEADS), key=off)
+        return min(range(2 * HEADS, 257, HEADS), key=off)
 
     def conclude(self, measured: Measured) -> Findings:
         """Deep against late and early, and the reader against deep."""

@@ -61,7 +61,7 @@ class Levels(Study[SceneConfig]):
         """Trials, by the reader and by wholes, and pointing."""
         weights = [f"task.levels.{level}={WEIGHTS[level] * (level in SETTINGS[setting])}" for level in WEIGHTS]
         recipe = self.bench.recipe("matching", ["model.width=96", *weights])
-        model = self.bench.model(recipe, seed)
+        model = self.bench.reader(recipe, seed)
         self.bench.train(recipe, model, seed, f"{setting}-{seed}")
         whole = self.bench.trials(model, whole=True)[MATCHING]
         return {**self.bench.trials(model), **self.bench.pointing(model), WHOLE: whole}

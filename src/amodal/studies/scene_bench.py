@@ -81,8 +81,16 @@ class SceneBench:
 
     def model(self, recipe: SceneRecipe, seed: int) -> nn.Module:
         """A model that depends on nothing but the recipe and the seed."""
+        source = self.source(recipe)  # making the towers draws numbers
         torch.manual_seed(generator_for(seed, "model").initial_seed())
-        return build_fused(self.source(recipe))
+        return build_fused(source)
+
+    def reader(self, recipe: SceneRecipe, seed: int) -> Reader:
+        """The model of a recipe whose fusion is the reader."""
+        model = self.model(recipe, seed)
+        if not isinstance(model, Reader):
+            raise TypeError(f"{recipe.model.fusion} is no reader")
+        return model
 
     def train(self, recipe: SceneRecipe, model: nn.Module, seed: int, name: str) -> None:
         """Trains to the end of the recipe. name: of the training, for its checkpoint."""
