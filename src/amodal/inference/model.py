@@ -4,6 +4,7 @@ N pictures · M texts · D width of the joint space · C labels
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TypedDict, overload
 
 import numpy as np
@@ -24,13 +25,35 @@ class LabelScore(TypedDict):
 
 
 class Model:
-    """A loaded model. All vectors are float32 of unit length."""
+    """A loaded model. All vectors are float32 of unit length.
 
-    def __init__(self, encoder: Encoder, *, name: str, logit_scale: float, templates: str | Sequence[str]) -> None:
+    languages: ISO 639 codes of those it was trained in, where that is known.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        name: str,
+        logit_scale: float,
+        templates: str | Sequence[str],
+        languages: tuple[str, ...] = (),
+    ) -> None:
         self.encoder, self.name, self.logit_scale, self.templates = encoder, name, logit_scale, templates
+        self.languages = languages
 
     def __repr__(self) -> str:
         return f"amodal.Model({self.name!r})"
+
+    @cached_property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        return self.encoder.texts([""]).shape[1]
+
+    @property
+    def fingerprint(self) -> str:
+        """Names all that decides a vector: two models with the same one give the same vectors."""
+        return self.encoder.fingerprint
 
     def encode_image(self, pictures: Picture | Sequence[Picture]) -> np.ndarray:
         """Unit vectors of pictures. -> (N, D); of a single one (D,). Raises DataError for one it cannot read."""
