@@ -28,6 +28,7 @@ def load(source: str | Path | None = None, *, device: str = "auto", cache: Featu
         name=name,
         logit_scale=loaded.logit_scale,
         templates=loaded.recipe.evaluation.templates,
+        source="" if source is None else str(path.absolute()),
         languages=("en",) if loaded.recipe.model.text.tower == "packaged" else (),
     )
 

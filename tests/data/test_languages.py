@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from amodal.audit.languages import count_languages, script_of
+from amodal.data.languages import count_languages, script_of
 
 SENTENCES = {
     "en": "two dogs are running over a green lawn in the park",
