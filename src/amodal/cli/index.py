@@ -94,5 +94,6 @@ def _look_after(out: str, roll_back: int, forget: bool, as_json: bool) -> None:
         return
     for version in found:
         print(
-            f"{version.number}  {version.created}  {version.pictures:,} pictures  {version.settings.model}  {version.did}"
+            f"{version.number}  {version.created}  {version.pictures:,} pictures  "
+            f"{version.settings.model}  {version.did}"
         )

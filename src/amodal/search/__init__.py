@@ -2,9 +2,9 @@
 
 from amodal.search.embedder import Embedder, model_revision
 from amodal.search.index import Calibration, Index
+from amodal.search.indexing import Updated, update
 from amodal.search.query import Page, Result, Term
 from amodal.search.store import Settings, Store, Version
-from amodal.search.update import Updated, update
 from amodal.search.vectors import (
     VectorParts,
     VectorStamp,
@@ -13,7 +13,7 @@ from amodal.search.vectors import (
     read_stamp,
     read_vectors,
 )
-from amodal.search.watch import watch
+from amodal.search.watching import watch
 
 __all__ = [
     "Calibration",

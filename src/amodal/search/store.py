@@ -7,6 +7,7 @@ N rows · D width of the joint space
 """
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from amodal.core.errors import DataError, UsageError
+from amodal.search.seen import forget_seen
 
 FORMAT = 1
 _PICTURES, _THUMBNAILS, _SKIPPED, _VERSIONS = "pictures-", "thumbnails", "skipped", "versions"
@@ -289,6 +291,7 @@ class Store:
             there = f"it has 1 to {max(versions)}" if versions else "it has none yet"
             raise UsageError(f"{self.where} has no version {number}; {there}")
         wanted = versions[number]
+        forget_seen(self.where)
         table = self._table(wanted.table)
         with _told(self.where):
             table.checkout(wanted.version)
@@ -300,6 +303,7 @@ class Store:
         current = self.current()
         if current is None:
             return
+        forget_seen(self.where)
         with _told(self.where):
             for name in self._names - {_THUMBNAILS, _SKIPPED, _VERSIONS, current.table}:
                 self._connection.drop_table(name)
@@ -412,7 +416,9 @@ def _settings(text: str) -> Settings:
 
 
 def _optimize(table: Any, age: timedelta) -> None:
-    table.optimize(cleanup_older_than=age, delete_unverified=age == timedelta(0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that older versions go is what is asked for
+        table.optimize(cleanup_older_than=age, delete_unverified=age == timedelta(0))
 
 
 def _lancedb() -> Any:
