@@ -1,5 +1,6 @@
 """A library of coloured squares, and a model of a few lines that knows colours: no network, no torch."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +76,7 @@ class Library:
         """A picture of one colour, with seeded shapes of a darker one, so that no two look alike."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw, shade = np.random.default_rng(abs(hash((name, seed))) % 2**32), COLOURS.get(str(colour), colour)
+        draw, shade = np.random.default_rng(zlib.crc32(f"{name}{seed}".encode())), COLOURS.get(str(colour), colour)
         coarse = np.kron(draw.uniform(0.6, 1.0, (6, 6)), np.ones((16, 16)))[..., None]
         Image.fromarray((coarse * np.array(shade)).astype(np.uint8)).save(path, **saved)
         return path

@@ -1,4 +1,4 @@
-"""The choice of a way to search: exact while that is fast, an approximate index only where it was measured to be good."""
+"""The choice of a way to search: exactly while that is fast, else by an index that was measured to be good."""
 
 from typing import Any
 

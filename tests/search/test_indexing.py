@@ -33,7 +33,7 @@ def test_a_folder_is_indexed_with_all_below_it(library: Any) -> None:
     assert set(pictures(library)) >= {"0-red.png", "more/1-blue.png"}
     store = Store(str(library.where))
     content = pictures(library)["0-red.png"]["content"]
-    small = store.thumbnails([content])[content]
+    small = store.thumbnails.get(content)
     assert small.startswith(b"\xff\xd8")
     assert len(store.versions()) == 1
 
@@ -74,11 +74,11 @@ def test_what_is_deleted_goes_and_takes_its_thumbnail_along(library: Any) -> Non
     library.update()
     store = Store(str(library.where))
     content = pictures(library)["0-red.png"]["content"]
-    small = store.thumbnails([content])[content]
+    small = store.thumbnails.get(content)
     assert is_on_disk(small, library.where)
     (library.folder / "0-red.png").unlink()
     assert library.update().deleted == 1
-    assert Store(str(library.where)).thumbnails([content]) == {}
+    assert store.thumbnails.get(content) is None
     assert not is_on_disk(small, library.where)
     assert "0-red.png" not in library.names("red")
 
@@ -89,7 +89,7 @@ def test_a_copy_keeps_the_thumbnail_of_what_is_deleted(library: Any) -> None:
     content = pictures(library)["0-red.png"]["content"]
     (library.folder / "0-red.png").unlink()
     library.update()
-    assert content in Store(str(library.where)).thumbnails([content])
+    assert Store(str(library.where)).thumbnails.get(content) is not None
 
 
 @pytest.mark.parametrize("empty", [False, True])

@@ -110,9 +110,9 @@ class Index:
             notes=tuple(self._notes(terms)),
         )
 
-    def thumbnails(self, contents: Sequence[str]) -> dict[str, bytes]:
-        """content -> JPEG, of those that are there."""
-        return self.store.thumbnails(contents)
+    def thumbnail(self, result: Result) -> bytes | None:
+        """The JPEG of a result, at most 256 pixels a side; None where there is none."""
+        return self.store.thumbnails.get(result.content)
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -235,6 +235,7 @@ def _result(group: list[dict[str, Any]]) -> Result:
     kept = {name: value for name, value in first.items() if name not in (*_HIDDEN, "hit") and value not in (None, [])}
     return Result(
         path=_path(first),
+        content=first["content"],
         score=None if first["score"] is None else round(first["score"], 4),
         exact=first.get("hit", False),
         copies=tuple(map(_path, group[1:])),

@@ -143,6 +143,7 @@ class _Update:
         self.store, self.open, self.gone, self.given, self.say = store, embedder, gone, given, say
         self.counts, self.skipped, self.away = _Counts(), list[Skipped](), list[str]()
         self._embedder: Embedder | None = None
+        self._replaced: set[str] = set()
         self._vectors: Mapping[str, np.ndarray] = {}
         self.before = store.growing()
         self.settings = self._settings(revision, place)
@@ -220,8 +221,17 @@ class _Update:
             kept = [path for path in absent if found.may_be_away(path)]
             absent = sorted(set(absent) - set(kept))
             self._tell_away(found, kept)
-        store.remove(table, found.source, [*absent, *(path for path in broken if path in known)])
         self.counts.deleted += len(absent)
+        absent += [path for path in broken if path in known]
+        self._drop_thumbnails(table, {(found.source, path) for path in absent})
+        store.remove(table, found.source, absent)
+
+    def _drop_thumbnails(self, table: str, gone: set[tuple[str, str]]) -> None:
+        """Deletes the thumbnails of what will be on no row once these are gone: first, so that a kill leaves none."""
+        rows = self.store.known(table) if gone or self.counts.changed else {}
+        pairs = {tuple(key.split("\0")): content for key, (_, content) in rows.items()}
+        going = {pairs[key] for key in gone} | self._replaced
+        self.store.thumbnails.drop(going - {content for key, content in pairs.items() if key not in gone})
 
     def _check_there(self, found: Survey, known: Mapping[str, Any]) -> None:
         if not found.marks and not known and not found.skipped and not self.gone:
@@ -244,7 +254,7 @@ class _Update:
     ) -> dict[str, tuple[str, str]]:
         """Reads what is new or changed, and commits it part by part. -> what could not be read; see `Store.skipped`"""
         columns = self.store.attribute_columns(table, found.attributes)
-        contents = {content for _, content in self.store.known(table).values()}
+        contents = self.store.contents(table)
         broken: dict[str, tuple[str, str]] = {}
         with progress("Indexing", len(wanted), "pictures") as bar:
             done, started = 0, time.monotonic()
@@ -283,7 +293,7 @@ class _Update:
         fresh = {content: picture for content, _, picture in read.values() if content not in contents}
         made, reasons = self._made_of(fresh)
         old = self.store.by_content(table, {content for content, _, _ in read.values()} & contents)
-        self.store.keep_thumbnails({content: thumbnail for content, (_, thumbnail) in made.items()})
+        self.store.thumbnails.keep({content: thumbnail for content, (_, thumbnail) in made.items()})
         rows = []
         for path, (content, entry, picture) in read.items():
             if content in reasons:
@@ -298,6 +308,7 @@ class _Update:
         if rows:
             schema = self.store.columns(table)
             self.store.put(table, [_fitting(row, schema) for row in rows], known=any(path in known for path in read))
+        self._replaced |= {known[row["path"]][1] for row in rows if row["path"] in known}
         self.counts.changed += sum(row["path"] in known for row in rows)
         self.counts.added += sum(row["path"] not in known for row in rows)
         contents |= made.keys()
@@ -343,7 +354,6 @@ class _Update:
         store, counts = self.store, self.counts
         last, settings = store.current(), replace(self.settings, sources=sources)
         changed = counts.added or counts.changed or counts.deleted or last is None or last.table != table
-        store.drop_thumbnails(table)
         if changed:
             store.tidy(table)
             settings = replace(settings, approximate=self._way(table, settings.approximate))

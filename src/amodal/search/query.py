@@ -32,11 +32,15 @@ class Term:
 
 @dataclass(frozen=True)
 class Result:
-    """A picture that was found. path: its file, or its key where it has none; score: cosine with the query, None where
-    nothing was asked for; probability: that it belongs to the query, None without calibration; exact: whether the words
-    stand in its name, captions or tags; copies: near-duplicates that are not listed; kept: its attributes."""
+    """A picture that was found.
+
+    path: its file, or its key where it has none; content: SHA-256 of its bytes; score: cosine with the query, None
+    where nothing was asked for; probability: that it belongs to the query, None without calibration; exact: whether the
+    words stand in its name, captions or tags; copies: near-duplicates that are not listed; kept: its attributes.
+    """
 
     path: str
+    content: str
     score: float | None
     probability: float | None = None
     exact: bool = False

@@ -1,6 +1,6 @@
 """The tables of an index, in LanceDB (`amodal[search]`, imported here alone): every change is one commit or none.
 
-pictures-FINGERPRINT: a row a picture, of one model; thumbnails: by content; skipped: what could not be read; versions:
+pictures-FINGERPRINT: a row a picture, of one model; skipped: what could not be read; versions:
 a row each time an index was complete. The last of these rows says which table answers and what it was made with.
 
 N rows · D width of the joint space
@@ -20,9 +20,10 @@ import pyarrow as pa
 
 from amodal.core.errors import DataError, UsageError
 from amodal.search.seen import forget_seen
+from amodal.search.thumbnails import Thumbnails
 
 FORMAT = 1
-_PICTURES, _THUMBNAILS, _SKIPPED, _VERSIONS = "pictures-", "thumbnails", "skipped", "versions"
+_PICTURES, _SKIPPED, _VERSIONS = "pictures-", "skipped", "versions"
 _EVER = timedelta(days=36500)
 _MOST_TABLES = 1000
 _FRAGMENTS = 64
@@ -62,7 +63,6 @@ _LOG = pa.schema(
     ]
 )
 _LEFT_OUT = pa.schema([(name, pa.string()) for name in ("source", "path", "mark", "reason")])
-_SMALL = pa.schema([("content", pa.string()), ("thumbnail", pa.binary())])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,18 +106,20 @@ class Store:
     where: str
     create: bool = False
     _opened: dict[str, Any] = field(default_factory=dict, repr=False)
+    thumbnails: Thumbnails = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         local = "://" not in self.where
         if local and not self.create and not Path(self.where).is_dir():
             raise DataError(f"there is no index at {self.where}; make one with: amodal index FOLDER --out {self.where}")
         with _told(self.where):
+            self.thumbnails = Thumbnails(self.where)
             self._connection = _lancedb().connect(self.where)
             self._names = set(self._connection.list_tables(limit=_MOST_TABLES).tables)
         if not self.create and not self._names:
             raise DataError(f"{self.where} holds no index; make one with: amodal index FOLDER --out {self.where}")
         inside = {path.name for path in Path(self.where).iterdir()} if local else set()
-        if not self._names and inside - {"lock", "seen.json"}:
+        if not self._names and inside - {"lock", "seen.json", "thumbnails"}:
             raise UsageError(f"{self.where} holds other files and no index; name a new folder with --out")
 
     def versions(self) -> list[Version]:
@@ -190,6 +192,10 @@ class Store:
         keys = found["path"] if source is not None else map("\0".join, zip(found["source"], found["path"], strict=True))
         return dict(zip(keys, zip(found["mark"], found["content"], strict=True), strict=True))
 
+    def contents(self, name: str) -> set[str]:
+        """What the pictures of a table are, each once."""
+        return {content for _, content in self.known(name).values()}
+
     def by_content(self, name: str, contents: Iterable[str]) -> dict[str, dict[str, Any]]:
         """content -> what it decides (`BY_CONTENT`), of the contents that are there."""
         wanted = ", ".join(map(quoted, contents))
@@ -202,7 +208,9 @@ class Store:
         """Adds rows; known: some take the place of those of the same source and path. One commit."""
         schema = self.columns(name)
         table = self._table(name)
-        data = pa.Table.from_pylist([{**dict.fromkeys(schema.names), **row} for row in rows], schema=schema)
+        empty = dict.fromkeys(schema.names)
+        whole = [{**empty, **row, "vector": np.asarray(row["vector"], np.float16)} for row in rows]
+        data = pa.Table.from_pylist(whole, schema=schema)
         with _told(self.where):
             if known:
                 merge = table.merge_insert(["source", "path"]).when_matched_update_all().when_not_matched_insert_all()
@@ -220,34 +228,6 @@ class Store:
         """Rows of a table, or those for which the filter holds. Raises UsageError for a wrong one."""
         with _filtered():
             return self._table(name).count_rows(where or None)
-
-    def thumbnails(self, contents: Sequence[str]) -> dict[str, bytes]:
-        """content -> JPEG, of those that are there."""
-        if _THUMBNAILS not in self._names or not contents:
-            return {}
-        query = self._table(_THUMBNAILS).search().where(f"content IN ({', '.join(map(quoted, contents))})")
-        return {row["content"]: row["thumbnail"] for row in query.limit(len(contents)).to_arrow().to_pylist()}
-
-    def keep_thumbnails(self, small: Mapping[str, bytes]) -> None:
-        """Adds those that are not there."""
-        there = self.thumbnails(list(small))
-        rows = [{"content": content, "thumbnail": jpeg} for content, jpeg in small.items() if content not in there]
-        if rows:
-            with _told(self.where):
-                self._made(_THUMBNAILS, _SMALL).add(pa.Table.from_pylist(rows, schema=_SMALL))
-
-    def drop_thumbnails(self, name: str) -> int:
-        """Deletes the thumbnails of contents that the table does not hold, from the disk too. -> how many"""
-        if _THUMBNAILS not in self._names:
-            return 0
-        table = self._table(_THUMBNAILS)
-        held = table.search().select(["content"]).limit(table.count_rows() + 1).to_arrow()["content"].to_pylist()
-        gone = set(held) - {content for _, content in self.known(name).values()}
-        if gone:
-            with _told(self.where):
-                table.delete(f"content IN ({', '.join(map(quoted, sorted(gone)))})")
-                _optimize(table, timedelta(0))
-        return len(gone)
 
     def skipped(self, source: str) -> dict[str, tuple[str, str]]:
         """path -> (mark, reason) of what could not be read."""
@@ -296,6 +276,7 @@ class Store:
         with _told(self.where):
             table.checkout(wanted.version)
             table.restore()
+        self.thumbnails.keep_only(self.contents(wanted.table))
         return self.complete(wanted.table, f"rolled back to version {number}", wanted.settings)
 
     def forget(self) -> None:
@@ -305,7 +286,7 @@ class Store:
             return
         forget_seen(self.where)
         with _told(self.where):
-            for name in self._names - {_THUMBNAILS, _SKIPPED, _VERSIONS, current.table}:
+            for name in self._names - {_SKIPPED, _VERSIONS, current.table}:
                 self._connection.drop_table(name)
             self._names = set(self._connection.list_tables(limit=_MOST_TABLES).tables)
             self.tidy(current.table, _EVER, always=True)
