@@ -41,9 +41,13 @@ def kill_while_working(process: subprocess.Popen[str], seconds: float) -> bool:
     """Kills it so long after it has opened its model. -> whether it was not done by then"""
     assert process.stderr is not None
     end = time.monotonic() + SECONDS
-    while not (line := process.stderr.readline()).startswith("model: "):
-        assert line, "it ended before it began"
+    told: list[str] = []
+    while not (told and told[-1].startswith("model: ")):
+        told.append(process.stderr.readline())
         assert time.monotonic() < end
+        if not told[-1]:  # nothing was left to embed
+            assert process.wait() == 0, told
+            return False
     time.sleep(seconds)
     killed = process.poll() is None
     process.kill()

@@ -34,6 +34,7 @@ def test_a_folder_is_indexed_with_all_below_it(library: Any) -> None:
     store = Store(str(library.where))
     content = pictures(library)["0-red.png"]["content"]
     small = store.thumbnails.get(content)
+    assert small is not None
     assert small.startswith(b"\xff\xd8")
     assert len(store.versions()) == 1
 
@@ -75,6 +76,7 @@ def test_what_is_deleted_goes_and_takes_its_thumbnail_along(library: Any) -> Non
     store = Store(str(library.where))
     content = pictures(library)["0-red.png"]["content"]
     small = store.thumbnails.get(content)
+    assert small is not None
     assert is_on_disk(small, library.where)
     (library.folder / "0-red.png").unlink()
     assert library.update().deleted == 1

@@ -23,7 +23,7 @@ GROWN = 1.5
 """The choice is made anew when the table has grown by this factor."""
 
 KINDS = ("IVF_RQ", "IVF_HNSW_SQ", "IVF_PQ")
-_SEARCHES = ((8, 4), (20, 10), (64, 20), (160, 40))
+SEARCHES = ((8, 4), (20, 10), (64, 20), (160, 40))
 """(partitions looked at, rows looked at again for each wanted), from fast to thorough."""
 
 
@@ -44,7 +44,7 @@ def choose(store: Store, table: str, queries_QD: np.ndarray, say: Callable[[str]
         started = time.perf_counter()
         store.build_approximate(table, kind)
         built = time.perf_counter() - started
-        for probes, refine in _SEARCHES:
+        for probes, refine in SEARCHES:
             way = {"kind": kind, "probes": probes, "refine": refine, "rows": rows}
             found, spent = _measured(store, table, queries_QD, way)
             recall = float(np.mean([len(one & two) / max(len(two), 1) for one, two in zip(found, truth, strict=True)]))

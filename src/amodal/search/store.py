@@ -354,6 +354,10 @@ class Store:
         with _told(self.where):
             self._table(name).create_index("vector", config=config(distance_type="cosine"), replace=True)
 
+    def index_bytes(self, name: str) -> int:
+        """What the approximate index of a table takes on the disk."""
+        return sum(each.size_bytes or 0 for each in self._table(name).list_indices())
+
     def drop_approximate(self, name: str) -> None:
         """Removes the approximate index, if there is one."""
         table = self._table(name)
