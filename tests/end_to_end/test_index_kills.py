@@ -22,8 +22,8 @@ SECONDS = 120
 SMALL_COMMITS = """
 import sys
 from amodal.inference import table
-from amodal.search import indexing
-indexing.A_COMMIT = indexing.FIRST = 2
+from amodal.search import filling
+filling.A_COMMIT = filling.FIRST = 2
 table.ROWS_A_PART = 4
 from amodal.cli import main
 sys.argv = ["amodal", *sys.argv[1:]]

@@ -68,7 +68,7 @@ class Library:
     """A folder of pictures, its index and the model: what a test does to them in a line."""
 
     folder: Path
-    where: Path
+    where: Any
     model: Colours = field(default_factory=Colours)
     said: list[str] = field(default_factory=list)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from amodal.core.errors import DataError, UsageError
 from amodal.core.files import only_one
-from amodal.search import Index, Store, indexing, update
+from amodal.search import Index, Store, filling, update
 
 
 def pictures(library: Any) -> dict[str, dict[str, Any]]:
@@ -83,6 +83,29 @@ def test_what_is_deleted_goes_and_takes_its_thumbnail_along(library: Any) -> Non
     assert store.thumbnails.get(content) is None
     assert not is_on_disk(small, library.where)
     assert "0-red.png" not in library.names("red")
+
+
+def test_contents_that_change_places_are_read_again(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    library.update()
+    before = {path: row["content"] for path, row in pictures(library).items()}
+    monkeypatch.setattr(filling, "FIRST", 1)
+    (library.folder / "0-red.png").rename(library.folder / "x.png")
+    (library.folder / "0-blue.png").rename(library.folder / "0-red.png")
+    (library.folder / "x.png").rename(library.folder / "0-blue.png")
+    assert library.update().changed == 2
+    after = {path: row["content"] for path, row in pictures(library).items()}
+    assert (after["0-red.png"], after["0-blue.png"]) == (before["0-blue.png"], before["0-red.png"])
+    assert all(library.index().store.thumbnails.get(content) for content in after.values())
+
+
+def test_an_address_will_do_for_an_index(library: Any) -> None:
+    library.where = f"file://{library.where}"
+    assert library.update().pictures == 12
+    (library.folder / "0-red.png").unlink()
+    assert library.update().deleted == 1
+    assert library.update().said == "nothing changed"
+    page = library.index().search("red", top=1)
+    assert library.index().thumbnail(page.results[0]) is not None
 
 
 def test_a_copy_keeps_the_thumbnail_of_what_is_deleted(library: Any) -> None:
@@ -241,7 +264,7 @@ def test_a_new_model_builds_a_table_beside_the_old_one(library: Any, monkeypatch
         return type(old).images(library.model, rows, skipped)
 
     monkeypatch.setattr(library.model, "images", half)
-    monkeypatch.setattr(indexing, "FIRST", 5)
+    monkeypatch.setattr(filling, "FIRST", 5)
     with pytest.raises(KeyboardInterrupt):
         library.update()
     assert "is another model than colours" in library.said[-2]
@@ -340,7 +363,7 @@ def test_without_the_extra_the_way_out_is_told(library: Any, monkeypatch: pytest
 
 
 def test_an_index_is_searched_while_it_grows(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexing, "FIRST", 4)
+    monkeypatch.setattr(filling, "FIRST", 4)
     found = []
 
     def look(line: str) -> None:

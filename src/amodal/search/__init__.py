@@ -3,8 +3,9 @@
 from amodal.search.embedder import Embedder, model_revision
 from amodal.search.index import Calibration, Index
 from amodal.search.indexing import Updated, update
+from amodal.search.layout import Settings, Version
 from amodal.search.query import Page, Result, Term
-from amodal.search.store import Settings, Store, Version
+from amodal.search.store import Store
 from amodal.search.vectors import (
     VectorParts,
     VectorStamp,

@@ -15,9 +15,10 @@ from amodal.data.languages import not_known
 from amodal.data.pictures import picture_ref
 from amodal.data.rows import Row, SkipLog
 from amodal.search.embedder import Embedder
-from amodal.search.indexing import words_of
+from amodal.search.layout import Settings, Version
 from amodal.search.query import Copies, Order, Page, Result, Term, combined, term
-from amodal.search.store import Settings, Store, Version
+from amodal.search.rows import words_of
+from amodal.search.store import Store
 
 NO_MATCH = 0.5
 """Probability below which nothing that was found belongs to the query."""

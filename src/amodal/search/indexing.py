@@ -1,13 +1,10 @@
 """`update`: an index brought up to what its sources hold. Only new and changed pictures are opened, only new contents
 are embedded; every step is a commit, so that a run killed anywhere leaves what answers, and the next one goes on."""
 
-import hashlib
-import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +12,14 @@ import numpy as np
 
 from amodal.core.errors import DataError
 from amodal.core.files import only_one
-from amodal.core.progress import clock, progress
-from amodal.data.exif import read_exif
-from amodal.data.looks import Look
-from amodal.data.pictures import BrokenPicture, FileRef
-from amodal.data.rows import Row, SkipLog, Skipped
+from amodal.data.rows import Skipped
 from amodal.search.approximate import GROWN, QUERIES, choose
 from amodal.search.embedder import Embedder
+from amodal.search.filling import Counts, Filling
+from amodal.search.layout import Settings
 from amodal.search.seen import Seen, forget_seen, keep_seen, read_seen
-from amodal.search.store import Settings, Store
-from amodal.search.survey import Entry, Survey, as_number, survey
-from amodal.search.thumbnails import ReadPicture
-
-A_COMMIT, BYTES_A_COMMIT = 256, 256 << 20
-FIRST = 16
-"""Pictures that are embedded to tell how long the others will take."""
+from amodal.search.store import Store
+from amodal.search.survey import Survey, survey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +50,6 @@ class Updated:
         """A plain dictionary."""
         plain = asdict(self)
         return {**plain, "skipped": [{"path": path, "reason": why} for path, why in self.skipped]}
-
-
-@dataclass
-class _Counts:
-    added: int = 0
-    changed: int = 0
-    known: int = 0
-    embedded: int = 0
-    deleted: int = 0
 
 
 def update(
@@ -141,10 +122,8 @@ class _Update:
         say: Callable[[str], None],
     ) -> None:
         self.store, self.open, self.gone, self.given, self.say = store, embedder, gone, given, say
-        self.counts, self.skipped, self.away = _Counts(), list[Skipped](), list[str]()
+        self.counts, self.skipped, self.away = Counts(), list[Skipped](), list[str]()
         self._embedder: Embedder | None = None
-        self._replaced: set[str] = set()
-        self._vectors: Mapping[str, np.ndarray] = {}
         self.before = store.growing()
         self.settings = self._settings(revision, place)
         self.marks: dict[str, Mapping[str, str]] = {}
@@ -163,18 +142,24 @@ class _Update:
                 f"{store.count(self.before[0]):,} pictures are embedded again, into a table of their own; the old one "
                 "answers until it is complete"
             )
+        unfinished = store.thumbnails.begin()
         for each in sources if other else (source,):
             self._source(table, each, other and each != source)
-        return self._finish(table, sources, source)
+        if unfinished:
+            store.thumbnails.keep_only(store.contents(table))
+        store.thumbnails.finish()
+        return self._finish(table, tuple(each for each in sources if not self.gone or self.marks.get(each, True)))
 
     @property
     def embedder(self) -> Embedder:
         """The model, opened when it is first asked for."""
         if self._embedder is None:
             self._embedder = self.open()
-            if self.given is not None:
-                self._vectors = self.given(self._embedder)
         return self._embedder
+
+    @cached_property
+    def _given(self) -> Mapping[str, np.ndarray]:
+        return {} if self.given is None else self.given(self.embedder)
 
     def _settings(self, revision: str, place: bool | None) -> Settings:
         before = None if self.before is None else self.before[1]
@@ -209,7 +194,8 @@ class _Update:
         wanted = [path for path, mark in found.marks.items() if old.get(path) != mark]
         self.marks[found.source] = found.marks
         self._check_there(found, known)
-        broken = self._embed(table, found, wanted, known)
+        filling = Filling(store, table, found, known, self.counts, lambda: self.embedder, lambda: self._given)
+        broken = filling.fill(wanted, place=self.settings.place, say=self.say)
         still = {
             path: each for path, each in skipped.items() if found.marks.get(path) == each[0] and path not in broken
         }
@@ -223,14 +209,15 @@ class _Update:
             self._tell_away(found, kept)
         self.counts.deleted += len(absent)
         absent += [path for path in broken if path in known]
-        self._drop_thumbnails(table, {(found.source, path) for path in absent})
+        self._drop_thumbnails(table, {(found.source, path) for path in absent}, filling.replaced)
         store.remove(table, found.source, absent)
 
-    def _drop_thumbnails(self, table: str, gone: set[tuple[str, str]]) -> None:
-        """Deletes the thumbnails of what will be on no row once these are gone: first, so that a kill leaves none."""
-        rows = self.store.known(table) if gone or self.counts.changed else {}
-        pairs = {tuple(key.split("\0")): content for key, (_, content) in rows.items()}
-        going = {pairs[key] for key in gone} | self._replaced
+    def _drop_thumbnails(self, table: str, gone: set[tuple[str, str]], replaced: set[str]) -> None:
+        """Deletes the thumbnails of what will be on no row once these are gone. replaced: contents of before."""
+        if not gone and not replaced:
+            return
+        pairs = {tuple(key.split("\0")): content for key, (_, content) in self.store.known(table).items()}
+        going = {pairs[key] for key in gone} | replaced
         self.store.thumbnails.drop(going - {content for key, content in pairs.items() if key not in gone})
 
     def _check_there(self, found: Survey, known: Mapping[str, Any]) -> None:
@@ -249,108 +236,7 @@ class _Update:
             "they are deleted indeed, say so with --gone"
         )
 
-    def _embed(
-        self, table: str, found: Survey, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
-    ) -> dict[str, tuple[str, str]]:
-        """Reads what is new or changed, and commits it part by part. -> what could not be read; see `Store.skipped`"""
-        columns = self.store.attribute_columns(table, found.attributes)
-        contents = self.store.contents(table)
-        broken: dict[str, tuple[str, str]] = {}
-        with progress("Indexing", len(wanted), "pictures") as bar:
-            done, started = 0, time.monotonic()
-            for part in _parts(found, wanted):
-                self._commit(table, found, part, known, columns, contents, broken)
-                done += len(part)
-                bar.update(len(part))
-                if done == FIRST < len(wanted):
-                    rate = done / max(time.monotonic() - started, 1e-9)
-                    left = clock((len(wanted) - done) / rate)
-                    self.say(
-                        f"{len(wanted):,} pictures to read: {rate:,.0f}/s, about {left} left; a run that is "
-                        "stopped goes on where it was"
-                    )
-        return broken
-
-    def _commit(
-        self,
-        table: str,
-        found: Survey,
-        part: Sequence[str],
-        known: Mapping[str, tuple[str, str]],
-        columns: Mapping[str, str],
-        contents: set[str],
-        broken: dict[str, tuple[str, str]],
-    ) -> None:
-        """Reads and embeds some pictures: thumbnails first, then their rows in one commit."""
-        read: dict[str, tuple[str, Entry, ReadPicture]] = {}
-        for path in part:
-            entry = found.entry(path)
-            try:
-                picture = ReadPicture(entry.picture.content())
-                read[path] = hashlib.sha256(picture.data).hexdigest(), entry, picture
-            except BrokenPicture as error:
-                broken[path] = found.marks[path], str(error)
-        fresh = {content: picture for content, _, picture in read.values() if content not in contents}
-        made, reasons = self._made_of(fresh)
-        old = self.store.by_content(table, {content for content, _, _ in read.values()} & contents)
-        self.store.thumbnails.keep({content: thumbnail for content, (_, thumbnail) in made.items()})
-        rows = []
-        for path, (content, entry, picture) in read.items():
-            if content in reasons:
-                broken[path] = found.marks[path], reasons[content]
-                continue
-            said = self._of_file(picture.data)
-            by_content = made[content][0] if content in made else old[content]
-            own: dict[str, Any] = {"source": found.source, "path": path, "mark": found.marks[path], "content": content}
-            own |= {"date": _modified(entry), "file": _file_of(entry)}
-            rows.append({**said, **_said(path, entry, columns), **by_content, **own})
-            self.counts.known += content not in made
-        if rows:
-            schema = self.store.columns(table)
-            self.store.put(table, [_fitting(row, schema) for row in rows], known=any(path in known for path in read))
-        self._replaced |= {known[row["path"]][1] for row in rows if row["path"] in known}
-        self.counts.changed += sum(row["path"] in known for row in rows)
-        self.counts.added += sum(row["path"] not in known for row in rows)
-        contents |= made.keys()
-
-    def _made_of(
-        self, fresh: Mapping[str, ReadPicture]
-    ) -> tuple[dict[str, tuple[dict[str, Any], bytes]], dict[str, str]]:
-        """content -> (vector and look, thumbnail) of new contents; content -> reason of those that cannot be read."""
-        if not fresh:
-            return {}, {}
-        model, skipped = self.embedder, SkipLog(limit=1.0)
-        given = {content: self._vectors[content] for content in fresh if content in self._vectors}
-        rows = [
-            Row(key=content, picture=picture, captions=(content,), pair=content)
-            for content, picture in fresh.items()
-            if content not in given
-        ]
-        vector_ND, kept = model.images(rows, skipped) if rows else (np.empty((0, 0)), [])
-        vectors = {rows[number].key: vector_D for number, vector_D in zip(kept, vector_ND, strict=True)} | given
-        self.counts.embedded += len(kept)
-        reasons = {entry.key: entry.reason for entry in skipped.entries}
-        made = {}
-        for content, vector_D in vectors.items():
-            try:
-                thumbnail, look = fresh[content].kept()
-            except BrokenPicture as error:  # of a vector that was given
-                reasons[content] = str(error)
-                continue
-            made[content] = {"vector": vector_D.astype(np.float16), "look": packed(look)}, thumbnail
-        return made, reasons
-
-    def _of_file(self, data: bytes) -> dict[str, Any]:
-        exif = read_exif(data, place=self.settings.place)
-        return {
-            "taken": exif.taken,
-            "year": None if exif.taken is None else float(exif.taken.year),
-            "camera": exif.camera or None,
-            "latitude": exif.latitude,
-            "longitude": exif.longitude,
-        }
-
-    def _finish(self, table: str, sources: tuple[str, ...], source: str) -> Updated:
+    def _finish(self, table: str, sources: tuple[str, ...]) -> Updated:
         store, counts = self.store, self.counts
         last, settings = store.current(), replace(self.settings, sources=sources)
         changed = counts.added or counts.changed or counts.deleted or last is None or last.table != table
@@ -395,81 +281,3 @@ class _Update:
         rows = self.store.rows(table, ["captions"], where=told, limit=100 * QUERIES) if self._embedder else []
         texts = list(dict.fromkeys(row["captions"][0] for row in rows[:: max(1, len(rows) // QUERIES)]))[:QUERIES]
         return self.embedder.texts(texts) if len(texts) >= QUERIES // 2 else self.store.vectors(table, QUERIES)
-
-
-def packed(look: Look) -> bytes:
-    """A look as bytes; see `query.unpacked`."""
-    head = np.array([look.hash], "<u8").tobytes() + np.array([look.deviation], "<f8").tobytes()
-    return head + look.grey.tobytes() + look.colour.tobytes()
-
-
-def words_of(*texts: str) -> str:
-    """Words to be looked up exactly: in small letters, each between spaces."""
-    joined = "".join(letter if letter.isalnum() else " " for letter in " ".join(texts).casefold())
-    return f" {' '.join(joined.split())} "
-
-
-def _parts(found: Survey, wanted: Sequence[str]) -> Iterator[list[str]]:
-    """The first few, then parts of as many pictures and bytes as a commit takes."""
-    part: list[str] = []
-    size, first = 0, True
-    for path in wanted:
-        part.append(path)
-        size += _size(found.entry(path))
-        if len(part) >= (FIRST if first else A_COMMIT) or size >= BYTES_A_COMMIT:
-            yield part
-            part, size, first = [], 0, False
-    if part:
-        yield part
-
-
-def _size(entry: Entry) -> int:
-    path = getattr(entry.picture, "path", None)
-    try:
-        return 0 if path is None else os.path.getsize(path)
-    except OSError:
-        return 0
-
-
-def _said(path: str, entry: Entry, columns: Mapping[str, str]) -> dict[str, Any]:
-    """What is said of a picture: captions, attributes in their columns, and all words that it can be found by."""
-    texts = [value for value in entry.attributes.values() if as_number(value) is None]
-    return {
-        "captions": list(entry.captions),
-        "words": words_of(os.path.splitext(path)[0], *entry.captions, *texts),
-        **{columns[name]: value for name, value in entry.attributes.items()},
-    }
-
-
-def _fitting(row: dict[str, Any], schema: Any) -> dict[str, Any]:
-    """The row in the types of its columns: texts in columns of numbers are read as such, or left empty."""
-    import pyarrow as pa
-
-    fitted = {}
-    for name, value in row.items():
-        if isinstance(value, str) and pa.types.is_floating(schema.field(name).type):
-            value = as_number(value)
-        elif isinstance(value, str) and pa.types.is_timestamp(schema.field(name).type):
-            value = _moment(value)
-        fitted[name] = value
-    return {**fitted, "date": fitted["taken"] or fitted["date"]}
-
-
-def _file_of(entry: Entry) -> str | None:
-    """The file of a picture that has one of its own."""
-    return str(entry.picture.path.absolute()) if isinstance(entry.picture, FileRef) else None
-
-
-def _modified(entry: Entry) -> datetime | None:
-    path = getattr(entry.picture, "path", None)
-    try:
-        return None if path is None else datetime.fromtimestamp(int(os.path.getmtime(path)))
-    except OSError:
-        return None
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=None)
-    except ValueError:
-        return None

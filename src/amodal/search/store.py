@@ -19,84 +19,26 @@ import numpy as np
 import pyarrow as pa
 
 from amodal.core.errors import DataError, UsageError
+from amodal.search.layout import (
+    BUILT_IN,
+    BY_CONTENT,
+    FORMAT,
+    LEFT_OUT,
+    LOG,
+    Settings,
+    Version,
+    column_of,
+    quoted,
+    read_settings,
+)
 from amodal.search.seen import forget_seen
 from amodal.search.thumbnails import Thumbnails
 
-FORMAT = 1
 _PICTURES, _SKIPPED, _VERSIONS = "pictures-", "skipped", "versions"
 _EVER = timedelta(days=36500)
 _MOST_TABLES = 1000
 _FRAGMENTS = 64
 """Pieces of a table from which they are put together."""
-
-_BUILT_IN = pa.schema(
-    [
-        ("source", pa.string()),
-        ("path", pa.string()),
-        ("file", pa.string()),
-        ("mark", pa.string()),
-        ("content", pa.string()),
-        ("captions", pa.list_(pa.string())),
-        ("words", pa.string()),
-        ("date", pa.timestamp("s")),
-        ("taken", pa.timestamp("s")),
-        ("year", pa.float64()),
-        ("camera", pa.string()),
-        ("latitude", pa.float64()),
-        ("longitude", pa.float64()),
-        ("look", pa.binary()),
-    ]
-)
-BY_CONTENT = ("vector", "look")
-"""Columns that a picture's content alone decides, and that cost a model and a decoding."""
-
-_SAID_BY_TABLES = ("taken", "year", "camera", "latitude", "longitude")
-_LOG = pa.schema(
-    [
-        ("number", pa.int64()),
-        ("table", pa.string()),
-        ("version", pa.int64()),
-        ("created", pa.string()),
-        ("pictures", pa.int64()),
-        ("did", pa.string()),
-        ("settings", pa.string()),
-    ]
-)
-_LEFT_OUT = pa.schema([(name, pa.string()) for name in ("source", "path", "mark", "reason")])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a table was made with and how it is searched.
-
-    model: its name; origin: what opens it again; revision: of its files; approximate: see `approximate.Choice`.
-    """
-
-    model: str
-    origin: str
-    revision: str
-    fingerprint: str
-    dimension: int
-    place: bool = False
-    sources: tuple[str, ...] = ()
-    approximate: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """A time when the index was complete. did: what the run did, in words."""
-
-    number: int
-    table: str
-    version: int
-    created: str
-    pictures: int
-    did: str
-    settings: Settings
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain dictionary."""
-        return asdict(self)
 
 
 @dataclass
@@ -127,7 +69,7 @@ class Store:
         if _VERSIONS not in self._names:
             return []
         rows = sorted(self._table(_VERSIONS).to_arrow().to_pylist(), key=lambda row: row["number"])
-        return [Version(**{**row, "settings": _settings(row["settings"])}) for row in rows]
+        return [Version(**{**row, "settings": read_settings(row["settings"])}) for row in rows]
 
     def current(self) -> Version | None:
         """The version that answers; None while the first is not complete."""
@@ -151,7 +93,7 @@ class Store:
         if name not in self._names:
             vector = pa.field("vector", pa.list_(pa.float16(), settings.dimension))
             stamp = {"amodal": json.dumps({"format": FORMAT, **asdict(settings)})}
-            self._create(name, _BUILT_IN.append(vector).with_metadata(stamp))
+            self._create(name, BUILT_IN.append(vector).with_metadata(stamp))
         elif self.stamp(name).dimension != settings.dimension:
             raise DataError(
                 f"{self.where}: the table of this model holds vectors of {self.stamp(name).dimension} numbers and not "
@@ -164,7 +106,7 @@ class Store:
         said = json.loads((self._table(name).schema.metadata or {}).get(b"amodal", b'{"format": 0}'))
         if said.pop("format") != FORMAT:
             raise DataError(f"{self.where} was made by another version of amodal; upgrade it, or make a new index")
-        return _settings(json.dumps(said))
+        return read_settings(json.dumps(said))
 
     def columns(self, name: str) -> pa.Schema:
         """The columns of a table."""
@@ -240,11 +182,11 @@ class Store:
         """Puts what could not be read of a source in the place of what could not be before."""
         if found == self.skipped(source):
             return
-        table = self._made(_SKIPPED, _LEFT_OUT)
+        table = self._made(_SKIPPED, LEFT_OUT)
         others = [row for row in table.to_arrow().to_pylist() if row["source"] != source]
         rows = [{"source": source, "path": path, "mark": mark, "reason": why} for path, (mark, why) in found.items()]
         with _told(self.where):
-            table.add(pa.Table.from_pylist([*others, *rows], schema=_LEFT_OUT), mode="overwrite")
+            table.add(pa.Table.from_pylist([*others, *rows], schema=LEFT_OUT), mode="overwrite")
 
     def complete(self, name: str, did: str, settings: Settings) -> Version:
         """Says that a table is complete: from this commit on it answers."""
@@ -261,7 +203,7 @@ class Store:
         )
         row = {**vars(version), "settings": json.dumps(asdict(settings))}
         with _told(self.where):
-            self._made(_VERSIONS, _LOG).add(pa.Table.from_pylist([row], schema=_LOG))
+            self._made(_VERSIONS, LOG).add(pa.Table.from_pylist([row], schema=LOG))
         return version
 
     def roll_back(self, number: int) -> Version:
@@ -381,23 +323,6 @@ class Store:
         with _told(self.where):
             self._opened[name] = self._connection.create_table(name, schema=schema, exist_ok=True)
         self._names.add(name)
-
-
-def quoted(text: str) -> str:
-    """A text in SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def column_of(attribute: str) -> str:
-    """The column that an attribute of a table is kept in: its own name, but for names that are taken."""
-    name = attribute.strip().lstrip("_").replace(".", "_") or "attribute"
-    taken = {*_BUILT_IN.names, "vector"} - set(_SAID_BY_TABLES)
-    return f"{name}_" if name in taken else name
-
-
-def _settings(text: str) -> Settings:
-    said = json.loads(text)
-    return Settings(**{**said, "sources": tuple(said["sources"])})
 
 
 def _optimize(table: Any, age: timedelta) -> None:

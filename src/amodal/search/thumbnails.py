@@ -28,6 +28,8 @@ class Thumbnails:
         else:
             self._files, self._root = fs.LocalFileSystem(), (Path(where).absolute() / "thumbnails").as_posix()
 
+        self._unfinished = f"{self._root}/unfinished"
+
     def get(self, content: str) -> bytes | None:
         """The JPEG of a content; None where there is none."""
         try:
@@ -57,8 +59,20 @@ class Thumbnails:
         """Deletes all others."""
         selector = fs.FileSelector(self._root, allow_not_found=True, recursive=True)
         for found in self._files.get_file_info(selector):
-            if found.is_file and found.base_name.partition(".")[0] not in contents:
+            if found.is_file and found.path != self._unfinished and found.base_name.partition(".")[0] not in contents:
                 self._files.delete_file(found.path)
+
+    def begin(self) -> bool:
+        """Notes that changes begin. -> whether those before them were never finished, and may have left some behind"""
+        self._files.create_dir(self._root)
+        unfinished = self._files.get_file_info(self._unfinished).is_file
+        if not unfinished:
+            self._files.open_output_stream(self._unfinished).close()
+        return unfinished
+
+    def finish(self) -> None:
+        """Notes that the changes are done."""
+        self._files.delete_file(self._unfinished)
 
     def _path(self, content: str) -> str:
         return f"{self._root}/{content[:2]}/{content}.jpg"
