@@ -299,9 +299,15 @@ def test_a_new_model_embeds_every_source(library: Any, tmp_path: Path) -> None:
     assert library.update(source=tmp_path / "second").pictures == 25
     library.model = type(library.model)(name="other", fingerprint="0" * 64, revision="r2")
     (tmp_path / "second").rename(tmp_path / "away")
-    with pytest.raises(DataError, match="must be embedded again with the new model"):
+    with pytest.raises(DataError, match="is away, and 13 pictures of it must be embedded again with the new model"):
         library.update()
     (tmp_path / "away").rename(tmp_path / "second")
+    (library.folder / "more").rename(tmp_path / "more")
+    (library.folder / "more").mkdir()
+    with pytest.raises(DataError, match="is away, and 8 pictures"):
+        library.update()
+    (library.folder / "more").rmdir()
+    (tmp_path / "more").rename(library.folder / "more")
     done = library.update()
     assert (done.pictures, len(library.model.asked)) == (25, 13)  # copies are embedded once
 
@@ -333,6 +339,14 @@ def test_vectors_that_are_given_are_not_computed(library: Any) -> None:
     done = library.update(given=lambda model: known)
     assert (done.pictures, done.embedded, library.model.asked) == (12, 0, [])
     assert library.names("red")[0].endswith("red.png")
+
+
+def test_an_index_in_its_own_folder_is_not_indexed(library: Any) -> None:
+    library.where = library.folder / "photos.index"
+    assert library.update().pictures == 12
+    library.draw("new.png", "red")
+    assert library.update().pictures == 13
+    assert library.update().said == "nothing changed"
 
 
 def test_one_writer_at_a_time(library: Any) -> None:

@@ -13,6 +13,7 @@ from amodal.search import watch, watching
 
 def test_changes_are_answered(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "WAIT_MS", 50)
+    library.where = library.folder / "photos.index"
     library.update()
     stop = threading.Event()
 
@@ -25,7 +26,7 @@ def test_changes_are_answered(library: Any, monkeypatch: pytest.MonkeyPatch) -> 
     drawing = threading.Thread(target=draw)
     drawing.start()
     try:
-        watch(str(library.folder), library.update, rounds=2)
+        watch(str(library.folder), library.update, ignored=str(library.where), rounds=2)
     finally:
         stop.set()
         drawing.join()

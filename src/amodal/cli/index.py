@@ -40,7 +40,8 @@ def index(
     _once(source, out, model, device, place, gone, embeddings, as_json)
     if watch:
         say(f"watching {source}; Ctrl-C stops")
-        keep_watch(source, lambda: _once(source, out, model, device, None, gone, embeddings, as_json))
+        again = (source, out, model, device, None, gone, embeddings, as_json)
+        keep_watch(source, lambda: _once(*again), ignored=out)
 
 
 def _once(

@@ -144,7 +144,7 @@ class _Update:
             )
         unfinished = store.thumbnails.begin()
         for each in sources if other else (source,):
-            self._source(table, each, other and each != source)
+            self._source(table, each, self.before[0] if other and self.before is not None else "")
         if unfinished:
             store.thumbnails.keep_only(store.contents(table))
         store.thumbnails.finish()
@@ -179,15 +179,17 @@ class _Update:
             before = replace(made, place=before.place, sources=before.sources, approximate=kept)
         return before if place is None else replace(before, place=place)
 
-    def _source(self, table: str, source: str, must_be_there: bool) -> None:
+    def _source(self, table: str, source: str, replaces: str) -> None:
+        """One source into a table. replaces: the table of another model, of which nothing may be lost."""
         found = survey(source, place=self.settings.place)
         store = self.store
         known = store.known(table, found.source)
-        if must_be_there and not found.marks and not self.gone:
+        before = store.known(replaces, found.source) if replaces and not self.gone else {}
+        away = [path for path in before if path not in found.marks and found.may_be_away(path)]
+        if away:
             raise DataError(
-                f"{source} is not there, and its pictures must be embedded again with the new model; connect it, or "
-                "leave it out with: amodal index "
-                f"{source} --out {store.where} --gone"
+                f"{source} or a folder in it is away, and {len(away):,} pictures of it must be embedded again with the "
+                f"new model; connect it, or leave them out with: amodal index {source} --out {store.where} --gone"
             )
         skipped = store.skipped(found.source)
         old = {path: mark for path, (mark, _) in [*skipped.items(), *known.items()]}

@@ -75,7 +75,10 @@ def survey(source: str, *, place: bool = False) -> Survey:
 
 
 def _walked(root: Path, suffix: str) -> Survey:
-    """Every visible picture in and below a folder; photo.txt beside photo.jpg holds its captions, one a line."""
+    """Every visible picture in and below a folder, but of an index that lies there.
+
+    photo.txt beside photo.jpg holds its captions, one a line.
+    """
     marks: dict[str, str] = {}
     hollow, skipped, told = set[str](), list[Skipped](), set[str]()
     waiting = [""]
@@ -90,6 +93,8 @@ def _walked(root: Path, suffix: str) -> Survey:
             continue
         if not inside:
             hollow.add(folder)
+        if any(entry.name.endswith(".lance") for entry in inside):
+            continue  # an index, with thumbnails of its own
         texts = {entry.name for entry in inside if entry.name.endswith(".txt")}
         for entry in inside:
             path = f"{folder}/{entry.name}" if folder else entry.name
