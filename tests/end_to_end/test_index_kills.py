@@ -6,8 +6,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,7 +15,9 @@ import pytest
 
 import amodal
 from amodal.core.files import sha256_of
-from amodal.search import Store
+from amodal.data.pictures import FileRef
+from amodal.data.rows import Row, SkipLog
+from amodal.search import Embedder, Index, Store
 
 KILLS = 20
 SECONDS = 120
@@ -29,12 +31,38 @@ from amodal.cli import main
 sys.argv = ["amodal", *sys.argv[1:]]
 main()
 """
+OF_COLOURS = """
+import sys
+from amodal.search import filling, update
+sys.path.insert(0, sys.argv[1])
+from test_index_kills import of_colours
+filling.A_COMMIT = filling.FIRST = 2
+update(sys.argv[3], sys.argv[2], of_colours, revision="1")
+"""
 
 
-def start(*words: object) -> subprocess.Popen[str]:
+def start(*words: object, program: str = SMALL_COMMITS) -> subprocess.Popen[str]:
     """`amodal ...` in a process of its own, with a commit every two pictures."""
-    command = [sys.executable, "-c", SMALL_COMMITS, *map(str, words)]
+    command = [sys.executable, "-c", program, *map(str, words)]
     return subprocess.Popen(command, env=os.environ, stderr=subprocess.PIPE, text=True)
+
+
+def of_colours(settings: object = None) -> Embedder:
+    """A model of one line that is there at once: a picture's vector is its mean colour."""
+    print("model: colours", file=sys.stderr, flush=True)
+
+    def images(rows: Sequence[Row], skipped: SkipLog) -> tuple[np.ndarray, list[int]]:
+        colour_N3 = [np.asarray(row.picture.image()).mean(axis=(0, 1)) for row in rows]
+        unit_ND = np.array([np.append(colour, 1.0) / np.linalg.norm(np.append(colour, 1.0)) for colour in colour_N3])
+        time.sleep(0.02 * len(rows))
+        return unit_ND, list(range(len(rows)))
+
+    def texts(said: Sequence[str]) -> np.ndarray:
+        return np.tile([0.0, 0.0, 0.0, 1.0], (len(said), 1))
+
+    return Embedder(
+        name="colours", source="", revision="1", fingerprint="c" * 64, dimension=4, images=images, texts=texts
+    )
 
 
 def kill_while_working(process: subprocess.Popen[str], seconds: float) -> bool:
@@ -76,27 +104,31 @@ def rows_of(where: Path) -> dict[str, tuple[str, list[float]]]:
     return {row["path"]: (row["content"], row["vector"]) for row in rows}
 
 
-def batter(kills: int, run: Path, shapes: Path, tmp_path: Path) -> None:
-    """Kills `amodal index` so many times; between them what is there is true, and in the end it is complete."""
+def batter(
+    kills: int, index: Callable[[Path, Path], subprocess.Popen[str]], embedder: Embedder, shapes: Path, tmp_path: Path
+) -> None:
+    """Kills `index` so many times; between them what is there is true, and in the end it is complete."""
     draw, folder, where = random.Random(0), tmp_path / "photos", tmp_path / "photos.index"
     folder.mkdir()
     for path in shapes.parent.glob("*.png"):
         shutil.copy(path, folder)
-    model, killed = amodal.load(run), 0
-    vectors: dict[str, Any] = {}
+    vectors: dict[str, np.ndarray] = {}
+    killed = 0
     while killed < kills:
-        done = kill_while_working(start("index", folder, "--out", where, "--model", run), draw.uniform(0, 1.2))
+        done = kill_while_working(index(folder, where), draw.uniform(0, 1.2))
         killed += done
         for path in folder.rglob("*.png"):
-            vectors.setdefault(sha256_of(path), model.encode_image(path))
+            if (content := sha256_of(path)) not in vectors:
+                row = Row(key="", picture=FileRef(path), captions=("",), pair="")
+                vectors[content] = embedder.images([row], SkipLog())[0][0]
         for path, (content, vector) in rows_of(where).items():
             assert content in vectors, path
             np.testing.assert_allclose(vector, vectors[content], atol=2e-3)
-        if rows_of(where):
-            assert len(model.open_index(where).search("a red circle", top=3)) == 3
+        if len(rows_of(where)) > 2:
+            assert len(Index(str(where), lambda settings: embedder).search("a red circle", top=3)) > 0
         if not done:
             change(folder, draw, shapes.parent)
-    process = start("index", folder, "--out", where, "--model", run)
+    process = index(folder, where)
     _, said = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, said
     wanted = {path.relative_to(folder).as_posix(): sha256_of(path) for path in folder.rglob("*.png")}
@@ -108,13 +140,19 @@ def batter(kills: int, run: Path, shapes: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
 def test_a_killed_index_goes_on(tiny_run: Path, shapes: Path, tmp_path: Path) -> None:
-    batter(1, tiny_run, shapes, tmp_path)
+    def index(folder: Path, where: Path) -> subprocess.Popen[str]:
+        return start("index", folder, "--out", where, "--model", tiny_run)
+
+    batter(1, index, amodal.load(tiny_run).embedder, shapes, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
-def test_an_index_killed_twenty_times(tiny_run: Path, shapes: Path, tmp_path: Path) -> None:
-    batter(KILLS, tiny_run, shapes, tmp_path)
+def test_an_index_killed_twenty_times(shapes: Path, tmp_path: Path) -> None:
+    def index(folder: Path, where: Path) -> subprocess.Popen[str]:
+        return start(Path(__file__).parent, folder, where, program=OF_COLOURS)
+
+    batter(KILLS, index, of_colours(), shapes, tmp_path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
