@@ -233,7 +233,7 @@ def fill(files: int) -> list[dict[str, Any]]:
 
 
 def sentence_transformer(model: Any) -> Any:
-    """The same tower and head behind sentence-transformers' own loop, prepared as people do it with torchvision."""
+    """The same tower and head behind sentence-transformers' own loop; pictures are resized by our code in both."""
     import torch
     from torchvision.transforms.v2 import functional as F
 
@@ -243,6 +243,8 @@ def sentence_transformer(model: Any) -> Any:
 
     class Pictures(torch.nn.Module):
         """PIL images in, `sentence_embedding` out."""
+
+        modalities = ("image",)
 
         def __init__(self) -> None:
             super().__init__()
