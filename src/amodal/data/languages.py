@@ -4,6 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 SAMPLE = 5000
 LETTERS = 20
@@ -22,17 +23,25 @@ def script_of(text: str) -> str:
 
 def count_languages(texts: Sequence[str]) -> dict[str, int]:
     """ISO 639 code -> how many of an even sample of the texts, "und" where it is not clear; empty without the extra."""
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
-    except ImportError:  # pip install amodal[languages]
+    known = _identifier()
+    if known is None:
         return {}
-    known = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     long = [text for text in texts if sum(letter.isalpha() for letter in text) >= LETTERS]
     counted: Counter[str] = Counter()
     for text in long[:: max(1, -(-len(long) // SAMPLE))]:
         language, sureness = known.classify(text)
         counted[language if sureness >= SURE else "und"] += 1
     return dict(counted.most_common())
+
+
+@cache
+def _identifier() -> Any:
+    """py3langid, read once; None without the extra."""
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError:  # pip install amodal[languages]
+        return None
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
 @cache
