@@ -4,7 +4,8 @@ from itertools import combinations
 
 import numpy as np
 
-from amodal.audit.near import RADIUS, Groups, Looks, distance, near_pairs
+from amodal.audit.near import Groups, Looks, near_pairs
+from amodal.data.looks import RADIUS, distance
 
 
 def made_looks(hashes: np.ndarray, grey: np.ndarray, deviation: float = 30.0) -> Looks:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from amodal.core.files import atomic_path, atomic_write, sha256_of
+from amodal.core.files import atomic_path, atomic_write, only_one, sha256_of
 
 
 def test_writes_text_and_bytes(tmp_path: Path) -> None:
@@ -82,3 +82,17 @@ def test_mode_follows_the_umask(tmp_path: Path) -> None:
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"abc" * 100_000)
     assert sha256_of(tmp_path / "a.bin") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_a_lock_is_held_by_one_process_and_freed_by_its_death(tmp_path: Path) -> None:
+    code = "import sys, time; from pathlib import Path; from amodal.core.files import only_one\n"
+    code += "with only_one(Path(sys.argv[1])) as held: print(held, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lock")], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline().strip() == b"True"
+        with only_one(tmp_path / "lock") as held:
+            assert not held
+        other.kill()
+        other.wait()
+    with only_one(tmp_path / "lock") as held:
+        assert held

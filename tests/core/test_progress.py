@@ -75,3 +75,17 @@ def test_no_items_and_no_time_do_not_divide_by_zero(watch: Clock, capsys: pytest
 )
 def test_clock(seconds: float, told: str) -> None:
     assert clock(seconds) == told
+
+
+def test_inside_another_one_nothing_is_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amodal.core.progress.SECONDS_BETWEEN_LINES", 0.0)
+    with progress("Outer", 2, "parts") as outer:
+        with progress("Inner", 5, "rows") as inner:
+            inner.update(5)
+        outer.update()
+    assert inner.done == 5
+    said = capsys.readouterr().err
+    assert "Outer 1/2 parts" in said
+    assert "Inner" not in said

@@ -1,9 +1,11 @@
 """The object a person holds: every form of a picture gives the same vector, order is kept, broken ones are named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import amodal
@@ -131,3 +133,21 @@ def test_load_names_what_it_was_given(model: Model, tiny_run: Path, tmp_path: Pa
     assert repr(model) == f"amodal.Model({str(tiny_run)!r})"
     with pytest.raises(UsageError, match="there is no model at"):
         amodal.load(tmp_path / "none")
+
+
+def test_a_fingerprint_names_the_weights(model: Model, tiny_run: Path) -> None:
+    again = amodal.load(tiny_run)
+    assert again.fingerprint == model.fingerprint
+    assert again.width == 32
+    with torch.no_grad():
+        next(again.encoder.model.image_head.parameters()).add_(1)
+    changed = Model(replace(again.encoder), name="changed", logit_scale=0.0, templates="photographs")
+    assert changed.fingerprint != model.fingerprint
+
+
+def test_pictures_are_indexed_and_found(model: Model, pictures: list[Path], tmp_path: Path) -> None:
+    index = model.index(pictures[0].parent / "pairs.csv", tmp_path / "index")
+    assert len(index) == 48
+    best = index.search(pictures[0], top=1).results[0]
+    assert best.path == str(pictures[0])
+    assert best.score == pytest.approx(1, abs=1e-3)

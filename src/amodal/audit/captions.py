@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from amodal.audit.findings import Case, Finding, by_pair, case_of
-from amodal.audit.languages import script_of
 from amodal.audit.pictures import splits_of
 from amodal.audit.wording import many
+from amodal.data.languages import script_of
 from amodal.data.rows import Row, Table
 from amodal.data.tokenizers import Tokenizer
 

@@ -8,11 +8,11 @@ import numpy as np
 from amodal.audit.batches import false_negatives
 from amodal.audit.captions import caption_findings, caption_groups, count_scripts, same_caption_findings
 from amodal.audit.findings import SEVERITIES, Examination, FalseNegatives, Finding
-from amodal.audit.languages import count_languages
 from amodal.audit.measure import Measured, measure_pictures
 from amodal.audit.near import Groups
 from amodal.audit.pictures import Same, picture_findings, same_picture_findings, same_pictures
 from amodal.audit.suspects import suspicious_pairs
+from amodal.data.languages import count_languages
 from amodal.data.rows import Row, Table
 from amodal.data.tokenizers import Tokenizer, load_tokenizer
 from amodal.inference import Model

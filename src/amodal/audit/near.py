@@ -9,15 +9,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from amodal.data.looks import FLAT, alike
+from amodal.data.looks import AGREE, FLAT, RADIUS, alike, distance
 
 BANDS, BITS = 4, 16
-RADIUS = 11
-"""Bits in which the hashes of near-duplicates may differ. The index finds all pairs within 7 bits; of those beyond,
-all that agree to one bit in one of the four bands, which is most of them."""
-
-AGREE = 0.96
-"""Correlation from which two pictures are the same one; see `alike`."""
+"""The index finds all pairs within 7 bits; of those up to `RADIUS`, all that agree to one bit in one of the four
+bands, which is most of them."""
 
 _LEADERS = 64
 _CANDIDATES_AT_ONCE = 1 << 18
@@ -84,11 +80,6 @@ def near_pairs(looks: Looks, among: np.ndarray) -> Iterator[tuple[int, int, floa
             yield int(min(one[place], two[place])), int(max(one[place], two[place])), float(agreement[place])
 
 
-def distance(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """In how many bits 64-bit hashes differ. -> (C,)"""
-    return _ONES[(one ^ two).view(np.uint16).reshape(-1, 4)].sum(axis=1)
-
-
 def _of_one_hash(hashes: np.ndarray, among: np.ndarray) -> Iterator[np.ndarray]:
     order = among[np.argsort(hashes[among], kind="stable")]
     cuts = np.flatnonzero(np.diff(hashes[order])) + 1
@@ -141,6 +132,3 @@ def _joined(
         near = (apart > 0) & (apart <= RADIUS)
         if near.any():
             yield one[near], two[near]
-
-
-_ONES = np.array([number.bit_count() for number in range(1 << 16)], dtype=np.uint8)

@@ -11,6 +11,8 @@ import typer
 
 from amodal.cli import audit, classify, doctor, encode, evaluate, ground, recipes, scenes, study, train
 from amodal.cli import demo as demo_verb
+from amodal.cli import index as index_verb
+from amodal.cli import search as search_verb
 from amodal.core.errors import AmodalError, Interrupted, UsageError
 
 app = typer.Typer(
@@ -24,6 +26,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("classify")(classify.classify)
 app.command("ground")(ground.ground)
 app.command("encode")(encode.encode)
+app.command("index")(index_verb.index)
+app.command("search")(search_verb.search)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo_verb.demo)
 app.command("study")(study.study)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,30 @@ def atomic_write(target: Path, content: bytes | str) -> None:
     """Writes `content` (text as UTF-8) so that `target` is never half-written."""
     with atomic_path(target) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[bool]:
+    """Holds the lock file `path`; gives False where another process holds it. A process that dies lets go of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as stream:
+        try:
+            _lock(stream.fileno())
+        except OSError:
+            yield False
+        else:
+            yield True
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def sha256_of(path: Path) -> str:

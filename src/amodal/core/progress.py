@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -12,8 +13,9 @@ SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """Counts finished items of one piece of work. `update(done)` is cheap enough for every step."""
 
-    def __init__(self, label: str, total: int, unit: str, done: int = 0) -> None:
+    def __init__(self, label: str, total: int, unit: str, done: int = 0, *, shown: bool = True) -> None:
         self.label, self.total, self.unit, self.done = label, total, unit, done
+        self._speaks = shown
         self._first, self._started = done, time.monotonic()
         self._terminal = sys.stderr.isatty()
         self._shown = self._started if not self._terminal else 0.0
@@ -28,11 +30,11 @@ class Progress:
 
     def close(self) -> None:
         """Clears the bar of a terminal; a file keeps its lines."""
-        if self._terminal:
+        if self._terminal and self._speaks:
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
 
     def _show(self, now: float, note: str) -> None:
-        if not speaks():
+        if not (self._speaks and speaks()):
             return
         rate = (self.done - self._first) / max(now - self._started, 1e-9)
         left = (self.total - self.done) / rate if rate > 0 else float("inf")
@@ -45,13 +47,18 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
 
 
+_inside: ContextVar[bool] = ContextVar("_inside", default=False)
+
+
 @contextmanager
 def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Progress]:
-    """A `Progress` that closes itself, also when the work fails."""
-    bar = Progress(label, total, unit, done)
+    """A `Progress` that closes itself, also when the work fails. Inside another one it counts and shows nothing."""
+    bar = Progress(label, total, unit, done, shown=not _inside.get())
+    token = _inside.set(True)
     try:
         yield bar
     finally:
+        _inside.reset(token)
         bar.close()
 
 

@@ -21,6 +21,12 @@ GREY_SIDE = 16
 CELLS = 4
 """The colours are kept on a grid of so many cells a side."""
 
+RADIUS = 11
+"""Bits in which the hashes of near-duplicates may differ."""
+
+AGREE = 0.96
+"""Correlation from which two pictures are the same one; see `alike`."""
+
 FLAT = 3.0
 """Grey levels of standard deviation below which a picture shows nothing, and its hash means nothing."""
 
@@ -89,6 +95,11 @@ def alike(grey_one: np.ndarray, grey_two: np.ndarray, colour_one: np.ndarray, co
     return np.where(apart <= 4 + 0.3 * strongest, best, 0.0)
 
 
+def distance(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """In how many bits 64-bit hashes differ. -> (C,)"""
+    return _ONES[(one ^ two).view(np.uint16).reshape(-1, 4)].sum(axis=1)
+
+
 def _see(picture: PictureRef) -> Seen | str:
     try:
         content, image = picture.content(), picture.image(SIDE)
@@ -139,3 +150,4 @@ def _lowest(side: int) -> tuple[np.ndarray, np.ndarray]:
 
 _COSINES, _LOWEST = _cosines(SIDE), _lowest(SIDE)
 _CUTS = [_edge_off(share) for share in (0.02, 0.04)]
+_ONES = np.array([number.bit_count() for number in range(1 << 16)], dtype=np.uint8)

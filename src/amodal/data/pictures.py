@@ -47,7 +47,7 @@ _SIGNATURES: Mapping[bytes, str] = {
     b"MM\x00*": "TIFF",
 }
 # What PIL's decoders raise on damaged input. Warnings are among them for programs that turn warnings into errors.
-_DECODE_ERRORS = (
+DECODE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -94,7 +94,7 @@ def decode_picture(
         raise BrokenPicture(_what_it_looks_like(content)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BrokenPicture(f"the picture has too many pixels ({error}); shrink it first") from error
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise BrokenPicture(_damaged(error)) from error
 
 
@@ -104,7 +104,7 @@ def picture_size(content: bytes) -> tuple[int, int]:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
             width, height = image.size
             return (height, width) if _orientation(image) >= 5 else (width, height)
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise BrokenPicture(_what_it_looks_like(content)) from error
 
 
@@ -128,7 +128,7 @@ def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1 to 8. Damaged EXIF does not damage the picture: it counts as upright."""
     try:
         return image.getexif().get(_EXIF_ORIENTATION, 1)
-    except _DECODE_ERRORS:
+    except DECODE_ERRORS:
         return 1
 
 
@@ -259,7 +259,7 @@ class ImageRef:
         try:
             self.held.load()
             return _as_rgb(self.held, _WHITE)
-        except _DECODE_ERRORS as error:
+        except DECODE_ERRORS as error:
             raise BrokenPicture(_damaged(error)) from error
 
     def identity(self, base: Path | None = None) -> str:
@@ -292,6 +292,17 @@ class PixelRef:
 
     def _raw(self) -> bytes:
         return _read(self.path, self.offset, 3 * self.height * self.width)
+
+
+Picture = str | Path | bytes | Image.Image
+"""A picture in any form that a person may hand over."""
+
+
+def picture_ref(picture: Picture) -> PictureRef:
+    """Where a picture in any form lies."""
+    if isinstance(picture, bytes):
+        return BytesRef(picture)
+    return ImageRef(picture) if isinstance(picture, Image.Image) else FileRef(Path(picture))
 
 
 def _decode_from(content: bytes, place: str, at_least: int | None) -> Image.Image:

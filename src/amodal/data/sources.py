@@ -101,7 +101,24 @@ def _file_reader(path: Path) -> Callable[[float], Table]:
     )
 
 
+def holds_loose_pictures(folder: Path) -> bool:
+    """Whether nothing in a folder but its pictures says what it is: no caption table, shard or published set.
+
+    Raises DataError where it may not be read.
+    """
+    return _described_reader(folder) is None
+
+
 def _folder_reader(folder: Path) -> Callable[[float], Table]:
+    described = _described_reader(folder)
+    if described is not None:
+        return described
+    if has_sidecars(folder):
+        return lambda share: read_sidecars(folder, max_skipped=share)
+    return lambda share: read_class_folders(folder, max_skipped=share)
+
+
+def _described_reader(folder: Path) -> Callable[[float], Table] | None:
     files = visible_files(folder)
     tables = [path for path in files if path.name in _TABLE_NAMES]
     if len(tables) > 1:
@@ -114,9 +131,7 @@ def _folder_reader(folder: Path) -> Callable[[float], Table]:
         return lambda share: published(folder, max_skipped=share)
     if any(path.suffix == ".tar" for path in files):
         return lambda share: read_shards(folder, max_skipped=share)
-    if has_sidecars(folder):
-        return lambda share: read_sidecars(folder, max_skipped=share)
-    return lambda share: read_class_folders(folder, max_skipped=share)
+    return None
 
 
 def _exists(path: Path) -> bool:

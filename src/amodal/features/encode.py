@@ -29,7 +29,7 @@ from amodal.features.extract import (
 )
 from amodal.features.parts import pooled_tokens
 from amodal.models import DualEncoder
-from amodal.towers import ImagePreprocessing
+from amodal.towers import ImagePreprocessing, fingerprint
 
 ROWS_A_HEAD = 4096
 
@@ -151,6 +151,13 @@ class Encoder:
         """Unit vectors of cached text features (M, F). -> (M, D)"""
         self.model.eval()
         return _in_blocks(lambda part: self.model.encode_text(pooled_tokens(part)), features_MF, self.device)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides a vector: both towers, the heads, preprocessing and tokenizer."""
+        image, text = self.model.image_tower, self.model.text_tower
+        kinds = (type(image).__name__, image.extra_repr(), type(text).__name__, text.extra_repr())
+        return fingerprint(self.model, *kinds, image.preprocessing, self.tokenizer.fingerprint())
 
     @cached_property
     def _image_name(self) -> str:

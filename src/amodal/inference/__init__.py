@@ -1,11 +1,11 @@
 """The objects a person holds, and their doors: `load`, and `load_fused` for what learnt from scenes."""
 
+from amodal.data.pictures import Picture
 from amodal.inference.door import load, load_any, load_fused
 from amodal.inference.fused import FusedModel
 from amodal.inference.grounding import GroundedPhrase, GroundedWord, Grounding
 from amodal.inference.grounding_figure import draw_grounding
 from amodal.inference.model import LabelScore, Model
-from amodal.inference.opened import Picture
 from amodal.inference.table import encode_table
 
 __all__ = [

@@ -23,8 +23,14 @@ def load(source: str | Path | None = None, *, device: str = "auto", cache: Featu
     path = DEFAULT if source is None else _folder(source)
     loaded = load_run(path, device=pick_device(device), cache=FeatureCache() if cache is None else cache)
     name = "packaged default" if source is None else str(path)
-    templates = loaded.recipe.evaluation.templates
-    return Model(loaded.encoder, name=name, logit_scale=loaded.logit_scale, templates=templates)
+    return Model(
+        loaded.encoder,
+        name=name,
+        logit_scale=loaded.logit_scale,
+        templates=loaded.recipe.evaluation.templates,
+        source="" if source is None else str(path.absolute()),
+        languages=("en",) if loaded.recipe.model.text.tower == "packaged" else (),
+    )
 
 
 def load_fused(source: str | Path, *, device: str = "auto", cache: FeatureCache | None = None) -> FusedModel:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from amodal.core.batch import Batch
 from amodal.core.errors import UsageError
+from amodal.data.pictures import Picture
 from amodal.inference.grounding import Grounding, grounded
-from amodal.inference.opened import Picture, batch_of, opened
+from amodal.inference.opened import batch_of, opened
 from amodal.models import Reader
 from amodal.recipes import SceneSource
 

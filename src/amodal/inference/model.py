@@ -3,16 +3,20 @@
 N pictures · M texts · D width of the joint space · C labels
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import TypedDict, overload
 
 import numpy as np
 
 from amodal.core.errors import DataError, UsageError
+from amodal.data.pictures import Picture
 from amodal.data.rows import SkipLog
 from amodal.evaluation import class_embeddings
 from amodal.features import Encoder
-from amodal.inference.opened import Picture, as_row
+from amodal.inference.opened import as_row
+from amodal.search import Embedder, Index, model_revision, update
 
 
 class LabelScore(TypedDict):
@@ -24,13 +28,79 @@ class LabelScore(TypedDict):
 
 
 class Model:
-    """A loaded model. All vectors are float32 of unit length."""
+    """A loaded model. All vectors are float32 of unit length.
 
-    def __init__(self, encoder: Encoder, *, name: str, logit_scale: float, templates: str | Sequence[str]) -> None:
+    source: what `amodal.load` opened, "" for the packaged one; languages: ISO 639 codes of those it was trained in,
+    where that is known.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        name: str,
+        logit_scale: float,
+        templates: str | Sequence[str],
+        source: str = "",
+        languages: tuple[str, ...] = (),
+    ) -> None:
         self.encoder, self.name, self.logit_scale, self.templates = encoder, name, logit_scale, templates
+        self.source, self.languages = source, languages
 
     def __repr__(self) -> str:
         return f"amodal.Model({self.name!r})"
+
+    @cached_property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        return self.encoder.texts([""]).shape[1]
+
+    @property
+    def fingerprint(self) -> str:
+        """Names all that decides a vector: two models with the same one give the same vectors."""
+        return self.encoder.fingerprint
+
+    @property
+    def embedder(self) -> Embedder:
+        """This model as an index sees it."""
+        return Embedder(
+            name=self.name,
+            source=self.source,
+            revision=model_revision(self.source),
+            fingerprint=self.fingerprint,
+            dimension=self.width,
+            images=self.encoder.images,
+            texts=self.encode_text,
+            languages=self.languages,
+        )
+
+    def index(
+        self,
+        source: str | Path,
+        out: str | Path,
+        *,
+        place: bool | None = None,
+        gone: bool = False,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> Index:
+        """Indexes the pictures of a folder or a table into `out`, or brings that up to date, and opens it to be asked.
+
+        place, gone and errors: see `amodal.search.update`. `pip install amodal[search]`.
+        """
+        update(
+            str(out),
+            str(source),
+            lambda: self.embedder,
+            revision=self.embedder.revision,
+            place=place,
+            gone=gone,
+            say=say,
+        )
+        return self.open_index(out)
+
+    def open_index(self, where: str | Path) -> Index:
+        """An index that this model made, to be asked. Raises DataError where there is none."""
+        return Index(str(where), lambda settings: self.embedder)
 
     def encode_image(self, pictures: Picture | Sequence[Picture]) -> np.ndarray:
         """Unit vectors of pictures. -> (N, D); of a single one (D,). Raises DataError for one it cannot read."""

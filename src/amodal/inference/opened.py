@@ -1,7 +1,6 @@
 """Pictures in any form opened, and put with texts before a model that learnt from scenes."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -9,12 +8,10 @@ from PIL import Image
 
 from amodal.core.batch import Batch
 from amodal.core.errors import DataError
-from amodal.data.pictures import BrokenPicture, BytesRef, FileRef, ImageRef, PictureRef
+from amodal.data.pictures import BrokenPicture, FileRef, Picture, picture_ref
 from amodal.data.rows import Row
 from amodal.features import prepare_view
 from amodal.recipes.scene_data import Towers
-
-Picture = str | Path | bytes | Image.Image
 
 
 class Opened(NamedTuple):
@@ -26,7 +23,7 @@ class Opened(NamedTuple):
 
 def as_row(picture: Picture, number: int) -> Row:
     """A picture in any form, named by its path or else its number."""
-    key, reference = f"picture {number}", _reference(picture)
+    key, reference = f"picture {number}", picture_ref(picture)
     if isinstance(reference, FileRef):
         key = str(picture)
     return Row(key=key, picture=reference, captions=(key,), pair=key)
@@ -55,9 +52,3 @@ def batch_of(towers: Towers, pictures: Sequence[Opened], texts: Sequence[str], a
         picture=torch.tensor(about),
     )
     return batch.to(towers.device)
-
-
-def _reference(picture: Picture) -> PictureRef:
-    if isinstance(picture, bytes):
-        return BytesRef(picture)
-    return ImageRef(picture) if isinstance(picture, Image.Image) else FileRef(Path(picture))

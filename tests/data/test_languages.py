@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from amodal.audit.languages import count_languages, script_of
+from amodal.data import languages
+from amodal.data.languages import count_languages, not_known, script_of
 
 SENTENCES = {
     "en": "two dogs are running over a green lawn in the park",
@@ -49,4 +50,28 @@ def test_a_sample_of_many() -> None:
 
 def test_without_the_extra_no_language_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
+    languages._identifier.cache_clear()
     assert count_languages(list(SENTENCES.values())) == {}
+    languages._identifier.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "said"),
+    [
+        ("собака", ("en",), "Cyrillic"),
+        ("a dog", ("en",), ""),
+        ("собака", (), ""),
+        ("собака", ("ru",), ""),
+        ("Hund", ("en",), ""),  # too short to be sure
+        ("12:30", ("en",), ""),
+    ],
+)
+def test_what_a_model_does_not_know(text: str, known: tuple[str, ...], said: str) -> None:
+    assert said in not_known(text, known)
+    assert bool(said) == bool(not_known(text, known))
+
+
+def test_a_language_in_latin_letters_is_told_too() -> None:
+    pytest.importorskip("py3langid")
+    assert "seems to be de" in not_known("Ein großer Hund spielt draußen im Schnee", ("en",))
+    assert not not_known("Ein großer Hund spielt draußen im Schnee", ("en", "de"))

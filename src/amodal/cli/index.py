@@ -1,0 +1,100 @@
+"""amodal index: the pictures of a folder or a table, kept so that they are found."""
+
+from pathlib import Path
+
+import typer
+
+from amodal.cli.shown import print_json, say
+
+
+def index(
+    source: str = typer.Argument("", help="A folder of pictures, a caption table, shards, or `bundled`."),
+    out: str = typer.Option("", help="The index: a folder, or the URL of an object store."),
+    model: str = typer.Option("", help="A run folder; by default the packaged model."),
+    place: bool | None = typer.Option(None, "--place/--no-place", help="Keep where a photograph was taken, too."),
+    embeddings: Path | None = typer.Option(None, help="Vectors that `amodal encode` wrote, to be used where they fit."),
+    gone: bool = typer.Option(False, "--gone", help="What is not there is deleted, though its whole folder is away."),
+    watch: bool = typer.Option(False, "--watch", help="Then keep up with the folder until stopped."),
+    versions: bool = typer.Option(False, "--versions", help="List the versions of the index, and do nothing else."),
+    roll_back: int = typer.Option(0, help="Make the index what it was at this version, and do nothing else."),
+    forget: bool = typer.Option(False, "--forget", help="Delete older versions from the disk, and do nothing else."),
+    device: str = typer.Option("auto", help="auto, cpu, cuda or mps."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Makes an index of pictures, or brings it up to date: only what is new or changed is read and embedded.
+
+    amodal index photos --out photos.index
+    """
+    from amodal.core.errors import UsageError
+
+    if not out:
+        raise UsageError("where is the index? name it: amodal index FOLDER --out INDEX")
+    if versions or roll_back or forget:
+        _look_after(out, roll_back, forget, as_json)
+        return
+    if not source:
+        raise UsageError("what is to be indexed? name it: amodal index FOLDER --out INDEX")
+
+    from amodal.search import watch as keep_watch
+
+    _once(source, out, model, device, place, gone, embeddings, as_json)
+    if watch:
+        say(f"watching {source}; Ctrl-C stops")
+        again = (source, out, model, device, None, gone, embeddings, as_json)
+        keep_watch(source, lambda: _once(*again), ignored=out)
+
+
+def _once(
+    source: str,
+    out: str,
+    model: str,
+    device: str,
+    place: bool | None,
+    gone: bool,
+    embeddings: Path | None,
+    as_json: bool,
+) -> None:
+    from amodal.search import Embedder, model_revision, pictures_by_content, update
+
+    def opened() -> Embedder:
+        import amodal
+
+        loaded = amodal.load(model or None, device=device)
+        say(f"model: {loaded.name}")
+        return loaded.embedder
+
+    done = update(
+        out,
+        source,
+        opened,
+        revision=model_revision(model),
+        place=place,
+        gone=gone,
+        given=None if embeddings is None else lambda of: dict(pictures_by_content(embeddings, of.fingerprint)),
+        say=say,
+    )
+    for path, reason in done.skipped:
+        say(f"skipped {path}: {reason}")
+    if as_json:
+        print_json(done.to_json())
+    else:
+        say(f"{done.said}; {done.pictures:,} pictures in {out}, version {done.version}")
+
+
+def _look_after(out: str, roll_back: int, forget: bool, as_json: bool) -> None:
+    from amodal.search import Store
+
+    store = Store(out)
+    if roll_back:
+        store.roll_back(roll_back)
+    if forget:
+        store.forget()
+    found = store.versions()
+    if as_json:
+        print_json({"versions": [version.to_json() for version in found]})
+        return
+    for version in found:
+        print(
+            f"{version.number}  {version.created}  {version.pictures:,} pictures  "
+            f"{version.settings.model}  {version.did}"
+        )

@@ -1,0 +1,62 @@
+"""amodal search: pictures of an index that fit words, or a picture."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from amodal.cli.shown import print_json, say
+
+if TYPE_CHECKING:
+    from amodal.search import Embedder
+
+
+def search(
+    index: str = typer.Argument(help="An index that `amodal index` made."),
+    query: list[str] = typer.Argument(None, help='Words or pictures, added up; "snow:0.5" counts half.'),
+    minus: list[str] = typer.Option([], help="Words or a picture to take away; may be given again."),
+    where: str = typer.Option("", help='A filter on attributes, such as "year > 2015".'),
+    top: int = typer.Option(10, min=1, help="How many results a page has."),
+    page: int = typer.Option(1, min=1, help="Which page of the results."),
+    sort: str = typer.Option("score", help="score or date."),
+    at_least: float | None = typer.Option(None, help="The cosine below which a picture is left out."),
+    paths: bool = typer.Option(False, "--paths", help="Print nothing but paths, one a line."),
+    model: str = typer.Option("", help="A run folder; by default the model that made the index."),
+    device: str = typer.Option("auto", help="auto, cpu, cuda or mps."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Finds pictures by words, by a picture, or by several of both. Without a query it lists what passes --where.
+
+    amodal search photos.index "a dog in the snow" --minus people --where "year > 2015"
+    """
+    from typing import cast
+
+    from amodal.search import Index
+    from amodal.search.query import Order
+
+    opened = Index(index, lambda settings: _embedder(model or settings.origin, device))
+    found = opened.search(
+        query or [],
+        minus=minus,
+        where=where,
+        top=top,
+        page=page,
+        sort=cast(Order, sort),
+        at_least=at_least,
+    )
+    for note in found.notes:
+        say(note)
+    if as_json:
+        print_json(found.to_json())
+        return
+    for result in found:
+        print(result.path if paths else result.line())
+    if not paths:
+        say(found.summary())
+
+
+def _embedder(model: str, device: str) -> "Embedder":
+    import amodal
+
+    loaded = amodal.load(model or None, device=device)
+    say(f"model: {loaded.name}")
+    return loaded.embedder

@@ -1,0 +1,282 @@
+"""An index of pictures, open to be asked: words, pictures and filters in, pages of results out.
+
+T terms · D width of the joint space
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, get_args
+
+import numpy as np
+
+from amodal.core.errors import DataError, UsageError
+from amodal.data.languages import not_known
+from amodal.data.pictures import picture_ref
+from amodal.data.rows import Row, SkipLog
+from amodal.search.embedder import Embedder
+from amodal.search.layout import Settings, Version
+from amodal.search.query import Copies, Order, Page, Result, Term, combined, term
+from amodal.search.rows import words_of
+from amodal.search.store import Store
+
+NO_MATCH = 0.5
+"""Probability below which nothing that was found belongs to the query."""
+
+AT_ONCE = 64
+"""Rows that are asked for at first."""
+
+_HIDDEN = ("source", "path", "file", "mark", "content", "words", "vector", "look", "score")
+_SMALL_WORDS = frozenset(
+    ["a", "an", "and", "at", "by", "for", "from", "in", "is", "it", "of", "on", "or", "the", "to", "with"]
+)
+
+Calibration = Callable[[np.ndarray, str], np.ndarray]
+"""Cosines (N,) and the kind of query ("words", "picture" or "mixed") -> the probabilities that they belong together."""
+
+
+class Index:
+    """An index at a folder or an object store's URL. Searched as it is at that moment, while it grows too.
+
+    embedder: the model that made it, opened when the first question needs it; calibration: gives probabilities, without
+    which they are None. Raises DataError where there is no index, and when it is asked with another model.
+    """
+
+    def __init__(
+        self, where: str, embedder: Callable[[Settings], Embedder], *, calibration: Calibration | None = None
+    ) -> None:
+        self.where, self.calibration = where, calibration
+        self._open, self.store = embedder, Store(where)
+
+    def __repr__(self) -> str:
+        return f"amodal.search.Index({self.where!r})"
+
+    def __len__(self) -> int:
+        return self.store.count(self._table[0])
+
+    @property
+    def versions(self) -> list[Version]:
+        """The times when it was complete."""
+        return self.store.versions()
+
+    @property
+    def _table(self) -> tuple[str, Settings]:
+        found = self.store.growing()
+        if found is None:
+            raise DataError(f"{self.where} holds no picture yet; fill it with: amodal index FOLDER --out {self.where}")
+        return found
+
+    def search(
+        self,
+        query: Any = (),
+        *,
+        minus: Any = (),
+        where: str = "",
+        top: int = 10,
+        page: int = 1,
+        sort: Order = "score",
+        at_least: float | None = None,
+    ) -> Page:
+        """The pictures that fit best.
+
+        query: words, a picture (path, bytes or PIL image), or a list of such terms, which are added; "snow:0.5" weighs
+        half. minus: terms that are taken away. A "not" within a sentence is poorly understood: take the word away.
+        Without a query everything that passes `where` is listed.
+        where: a filter on attributes in SQL, as "year > 2015 AND camera LIKE 'Canon%'"; top: results a page;
+        sort: "date" lists the newest first, with at_least all that pass it, else those of the page; at_least: cosine
+        below which a picture is left out. Pictures whose name, captions or tags hold all the words come before others
+        and are not left out. Near-duplicates are listed with the first of them. Raises UsageError and DataError.
+        """
+        if top < 1 or page < 1 or sort not in get_args(Order):
+            raise UsageError(f"top and page start at 1 and sort is score or date; got {top}, {page} and {sort!r}")
+        table, settings = self._table
+        plus, away = _terms(query, 1.0), _terms(minus, -1.0)
+        terms = [*plus, *away]
+        asked = _Asked(self.store, table, settings, where.strip(), at_least)
+        if terms:
+            asked = asked.about(self._vector(terms, settings), _exactly(plus, away))
+        wanted = page * top
+        ordered = sort == "date" and (at_least is not None or not terms)
+        leaders = _leading(asked.by_date() if ordered else asked.by_score(), wanted + 1)
+        listed = leaders[wanted - top : wanted]
+        if sort == "date" and not ordered:
+            listed.sort(key=lambda group: _newest(group[0]))
+        results, no_match = self._calibrated([_result(group) for group in listed], terms)
+        return Page(
+            results=tuple(results),
+            page=page,
+            total=asked.total,
+            more=len(leaders) > wanted,
+            no_match=no_match,
+            notes=tuple(self._notes(terms)),
+        )
+
+    def thumbnail(self, result: Result) -> bytes | None:
+        """The JPEG of a result, at most 256 pixels a side; None where there is none."""
+        return self.store.thumbnails.get(result.content)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The model. Raises DataError where it is not the one that made the index."""
+        settings = self._table[1]
+        model = self._open(settings)
+        if model.fingerprint != settings.fingerprint:
+            raise DataError(
+                f"{self.where} was made with {settings.model} ({settings.fingerprint[:12]}) and cannot be searched "
+                f"with {model.name} ({model.fingerprint[:12]}); search with that model, or index again with this one"
+            )
+        return model
+
+    def _vector(self, terms: Sequence[Term], settings: Settings) -> np.ndarray:
+        model = self.embedder
+        said = list(dict.fromkeys(each.words for each in terms if each.words))
+        known = dict(zip(said, model.texts(said), strict=True)) if said else {}
+        vectors = [known[each.words] if each.words else _seen(model, each) for each in terms]
+        return combined(terms, np.stack(vectors))
+
+    def _calibrated(self, results: list[Result], terms: Sequence[Term]) -> tuple[list[Result], bool | None]:
+        """The results with their probabilities, and whether nothing fits; as they are without calibration."""
+        if self.calibration is None or not terms:
+            return results, None
+        kinds = {"words" if each.words else "picture" for each in terms}
+        chances = self.calibration(
+            np.array([each.score for each in results]), kinds.pop() if len(kinds) == 1 else "mixed"
+        )
+        results = [replace(each, probability=float(chance)) for each, chance in zip(results, chances, strict=True)]
+        return results, not any(each.exact or (each.probability or 0) >= NO_MATCH for each in results)
+
+    def _notes(self, terms: Sequence[Term]) -> Iterator[str]:
+        for each in terms:
+            note = not_known(each.words, self.embedder.languages)
+            if note:
+                yield note
+
+
+class _Asked:
+    """One question: everything that passes it, in an order that does not depend on how much is taken of it."""
+
+    def __init__(self, store: Store, table: str, settings: Settings, where: str, at_least: float | None) -> None:
+        self.store, self.table, self.where = store, table, where
+        self.way, self.cut = settings.approximate, -2.0 if at_least is None else at_least
+        self.columns = [name for name in store.columns(table).names if name not in ("vector", "mark", "words")]
+        self.query_D: np.ndarray | None = None
+        self.exact = ""
+
+    def about(self, query_D: np.ndarray, exact: str) -> "_Asked":
+        """The question with a query; exact: the filter of what it hits by its words."""
+        self.query_D, self.exact = query_D, exact
+        return self
+
+    @cached_property
+    def total(self) -> int:
+        """Pictures that pass."""
+        if self.query_D is None or self.cut <= -2:
+            return self.store.count(self.table, self.where)
+        return sum(1 for _ in self.by_score())
+
+    def by_score(self) -> Iterator[dict[str, Any]]:
+        """Exact hits and then the others, best first; without a query by path."""
+        if self.query_D is None:
+            rows = self.store.rows(self.table, self.columns, where=self.where)
+            yield from sorted(({**row, "score": None} for row in rows), key=lambda row: (row["source"], row["path"]))
+            return
+        for hit, filter_of in self._halves():
+            yield from self._growing(filter_of, hit)
+
+    def by_date(self) -> Iterator[dict[str, Any]]:
+        """Everything that passes, the newest first."""
+        return iter(sorted(self.by_score(), key=_newest))
+
+    def _halves(self) -> Iterator[tuple[bool, str]]:
+        if not self.exact:
+            yield False, self.where
+            return
+        for hit in (True, False):
+            mine = self.exact if hit else f"NOT ({self.exact})"
+            yield hit, f"({self.where}) AND ({mine})" if self.where else mine
+
+    def _growing(self, where: str, hit: bool) -> Iterator[dict[str, Any]]:
+        """Rows of one half; more are asked for as more are taken, in steps that are always the same."""
+        assert self.query_D is not None
+        given, wanted = set[tuple[str, str]](), AT_ONCE
+        while True:
+            cut = -2.0 if hit else self.cut
+            rows = self.store.nearest(
+                self.table, self.query_D, wanted, self.columns, where=where, at_least=cut, approximate=self.way
+            )
+            whole = len(rows) < wanted
+            for row in rows:
+                key = row["source"], row["path"]
+                # the last ones of a full answer may tie with some that are not in it
+                if key not in given and (whole or row["score"] > rows[-1]["score"]):
+                    given.add(key)
+                    yield {**row, "hit": hit}
+            if whole:
+                return
+            wanted *= 4
+
+
+def _leading(rows: Iterator[dict[str, Any]], wanted: int) -> list[list[dict[str, Any]]]:
+    """The first groups of near-duplicates, each in order; a group is whole as far as the rows were read."""
+    copies, groups, place_of = Copies(), list[list[dict[str, Any]]](), dict[int, int]()
+    for place, row in enumerate(rows):
+        leader = copies.leader(row["look"], place)
+        if leader == place:
+            if len(groups) == wanted:
+                break
+            place_of[place] = len(groups)
+            groups.append([row])
+        else:
+            groups[place_of[leader]].append(row)
+    return groups
+
+
+def _result(group: list[dict[str, Any]]) -> Result:
+    first = group[0]
+    kept = {name: value for name, value in first.items() if name not in (*_HIDDEN, "hit") and value not in (None, [])}
+    return Result(
+        path=_path(first),
+        content=first["content"],
+        score=None if first["score"] is None else round(first["score"], 4),
+        exact=first.get("hit", False),
+        copies=tuple(map(_path, group[1:])),
+        kept=kept,
+    )
+
+
+def _path(row: dict[str, Any]) -> str:
+    return row["file"] or row["path"]
+
+
+def _newest(row: dict[str, Any]) -> tuple[float, str, str]:
+    date = row["date"]
+    return (float("inf") if date is None else -date.timestamp(), row["source"], row["path"])
+
+
+def _terms(given: Any, sign: float) -> list[Term]:
+    several = given if isinstance(given, list | tuple) else [given]
+    return [term(each, sign) for each in several]
+
+
+def _seen(model: Embedder, each: Term) -> np.ndarray:
+    skipped = SkipLog(limit=1.0)
+    row = Row(key="the query", picture=picture_ref(each.what), captions=("the query",), pair="")
+    vector_ND, kept = model.images([row], skipped)
+    if not kept:
+        raise DataError(f"the query cannot be read: {skipped.entries[0].reason}")
+    return vector_ND[0]
+
+
+def _exactly(plus: Sequence[Term], away: Sequence[Term]) -> str:
+    """The filter of pictures whose name, captions or tags hold all words and none of those taken away; "" for none."""
+    if not plus or not all(each.words for each in plus):
+        return ""
+    wanted = [word for each in plus for word in _telling(each.words)]
+    refused = [word for each in away for word in _telling(each.words)]
+    holds = [f"words LIKE '% {word} %'" for word in dict.fromkeys(wanted)]
+    return " AND ".join([*holds, *(f"words NOT LIKE '% {word} %'" for word in dict.fromkeys(refused))]) if holds else ""
+
+
+def _telling(text: str) -> list[str]:
+    words = words_of(text).split()
+    return [word for word in words if word not in _SMALL_WORDS] or words

@@ -1,0 +1,358 @@
+"""The tables of an index, in LanceDB (`amodal[search]`, imported here alone): every change is one commit or none.
+
+pictures-FINGERPRINT: a row a picture, of one model; skipped: what could not be read; versions:
+a row each time an index was complete. The last of these rows says which table answers and what it was made with.
+
+N rows · D width of the joint space
+"""
+
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from amodal.core.errors import DataError, UsageError
+from amodal.search.layout import (
+    BUILT_IN,
+    BY_CONTENT,
+    FORMAT,
+    LEFT_OUT,
+    LOG,
+    Settings,
+    Version,
+    column_of,
+    quoted,
+    read_settings,
+)
+from amodal.search.seen import forget_seen
+from amodal.search.thumbnails import Thumbnails
+
+_PICTURES, _SKIPPED, _VERSIONS = "pictures-", "skipped", "versions"
+_EVER = timedelta(days=36500)
+_MOST_TABLES = 1000
+_FRAGMENTS = 64
+"""Pieces of a table from which they are put together."""
+
+
+@dataclass
+class Store:
+    """An index on disk or in an object store. Raises DataError where there is none and `create` is not set."""
+
+    where: str
+    create: bool = False
+    _opened: dict[str, Any] = field(default_factory=dict, repr=False)
+    thumbnails: Thumbnails = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        local = "://" not in self.where
+        if local and not self.create and not Path(self.where).is_dir():
+            raise DataError(f"there is no index at {self.where}; make one with: amodal index FOLDER --out {self.where}")
+        with _told(self.where):
+            self.thumbnails = Thumbnails(self.where)
+            self._connection = _lancedb().connect(self.where)
+            self._names = set(self._connection.list_tables(limit=_MOST_TABLES).tables)
+        if not self.create and not self._names:
+            raise DataError(f"{self.where} holds no index; make one with: amodal index FOLDER --out {self.where}")
+        inside = {path.name for path in Path(self.where).iterdir()} if local else set()
+        if not self._names and inside - {"lock", "seen.json", "thumbnails"}:
+            raise UsageError(f"{self.where} holds other files and no index; name a new folder with --out")
+
+    def versions(self) -> list[Version]:
+        """The times when the index was complete, in order."""
+        if _VERSIONS not in self._names:
+            return []
+        rows = sorted(self._table(_VERSIONS).to_arrow().to_pylist(), key=lambda row: row["number"])
+        return [Version(**{**row, "settings": read_settings(row["settings"])}) for row in rows]
+
+    def current(self) -> Version | None:
+        """The version that answers; None while the first is not complete."""
+        versions = self.versions()
+        return versions[-1] if versions else None
+
+    def growing(self) -> tuple[str, Settings] | None:
+        """The table that answers and what it was made with: of the last complete version, or of the first that grows.
+
+        None for an index that holds nothing yet.
+        """
+        current = self.current()
+        if current is not None:
+            return current.table, current.settings
+        tables = sorted(name for name in self._names if name.startswith(_PICTURES))
+        return (tables[0], self.stamp(tables[0])) if tables else None
+
+    def pictures(self, settings: Settings) -> str:
+        """The name of the table of a model, which is made if it is not there."""
+        name = _PICTURES + settings.fingerprint[:16]
+        if name not in self._names:
+            vector = pa.field("vector", pa.list_(pa.float16(), settings.dimension))
+            stamp = {"amodal": json.dumps({"format": FORMAT, **asdict(settings)})}
+            self._create(name, BUILT_IN.append(vector).with_metadata(stamp))
+        elif self.stamp(name).dimension != settings.dimension:
+            raise DataError(
+                f"{self.where}: the table of this model holds vectors of {self.stamp(name).dimension} numbers and not "
+                f"{settings.dimension}; make a new index"
+            )
+        return name
+
+    def stamp(self, name: str) -> Settings:
+        """What a table says it was made with. Raises DataError for a table of a later format."""
+        said = json.loads((self._table(name).schema.metadata or {}).get(b"amodal", b'{"format": 0}'))
+        if said.pop("format") != FORMAT:
+            raise DataError(f"{self.where} was made by another version of amodal; upgrade it, or make a new index")
+        return read_settings(json.dumps(said))
+
+    def columns(self, name: str) -> pa.Schema:
+        """The columns of a table."""
+        return self._table(name).schema
+
+    def attribute_columns(self, name: str, wanted: Mapping[str, bool]) -> dict[str, str]:
+        """Makes columns for attributes (name -> whether it holds numbers) where there are none. -> name -> column"""
+        named = {each: column_of(each) for each in wanted}
+        schema = self.columns(name)
+        fresh = {
+            column: pa.field(column, pa.float64() if wanted[each] else pa.string())
+            for each, column in named.items()
+            if column not in schema.names
+        }
+        if fresh:
+            with _told(self.where):
+                self._table(name).add_columns(pa.schema(list(fresh.values())))
+        return named
+
+    def known(self, name: str, source: str | None = None) -> dict[str, tuple[str, str]]:
+        """path -> (mark, content) of a source's pictures, or "source\\0path" -> of all."""
+        query = self._table(name).search()
+        query = query if source is None else query.where(f"source = {quoted(source)}")
+        found = query.select(["source", "path", "mark", "content"]).limit(self.count(name) + 1).to_arrow().to_pydict()
+        keys = found["path"] if source is not None else map("\0".join, zip(found["source"], found["path"], strict=True))
+        return dict(zip(keys, zip(found["mark"], found["content"], strict=True), strict=True))
+
+    def contents(self, name: str) -> set[str]:
+        """What the pictures of a table are, each once."""
+        return {content for _, content in self.known(name).values()}
+
+    def by_content(self, name: str, contents: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """content -> what it decides (`BY_CONTENT`), of the contents that are there."""
+        wanted = ", ".join(map(quoted, contents))
+        if not wanted:
+            return {}
+        query = self._table(name).search().where(f"content IN ({wanted})").select(["content", *BY_CONTENT])
+        return {row["content"]: row for row in query.limit(self.count(name)).to_arrow().to_pylist()}
+
+    def put(self, name: str, rows: Sequence[Mapping[str, Any]], *, known: bool) -> None:
+        """Adds rows; known: some take the place of those of the same source and path. One commit."""
+        schema = self.columns(name)
+        table = self._table(name)
+        empty = dict.fromkeys(schema.names)
+        whole = [{**empty, **row, "vector": np.asarray(row["vector"], np.float16)} for row in rows]
+        data = pa.Table.from_pylist(whole, schema=schema)
+        with _told(self.where):
+            if known:
+                merge = table.merge_insert(["source", "path"]).when_matched_update_all().when_not_matched_insert_all()
+                merge.execute(data)
+            else:
+                table.add(data)
+
+    def remove(self, name: str, source: str, paths: Sequence[str]) -> None:
+        """Deletes the rows of these paths. One commit."""
+        if paths:
+            with _told(self.where):
+                self._table(name).delete(f"source = {quoted(source)} AND path IN ({', '.join(map(quoted, paths))})")
+
+    def count(self, name: str, where: str = "") -> int:
+        """Rows of a table, or those for which the filter holds. Raises UsageError for a wrong one."""
+        with _filtered():
+            return self._table(name).count_rows(where or None)
+
+    def skipped(self, source: str) -> dict[str, tuple[str, str]]:
+        """path -> (mark, reason) of what could not be read."""
+        if _SKIPPED not in self._names:
+            return {}
+        rows = self._table(_SKIPPED).to_arrow().to_pylist()
+        return {row["path"]: (row["mark"], row["reason"]) for row in rows if row["source"] == source}
+
+    def keep_skipped(self, source: str, found: Mapping[str, tuple[str, str]]) -> None:
+        """Puts what could not be read of a source in the place of what could not be before."""
+        if found == self.skipped(source):
+            return
+        table = self._made(_SKIPPED, LEFT_OUT)
+        others = [row for row in table.to_arrow().to_pylist() if row["source"] != source]
+        rows = [{"source": source, "path": path, "mark": mark, "reason": why} for path, (mark, why) in found.items()]
+        with _told(self.where):
+            table.add(pa.Table.from_pylist([*others, *rows], schema=LEFT_OUT), mode="overwrite")
+
+    def complete(self, name: str, did: str, settings: Settings) -> Version:
+        """Says that a table is complete: from this commit on it answers."""
+        table = self._table(name)
+        last = self.current()
+        version = Version(
+            number=1 if last is None else last.number + 1,
+            table=name,
+            version=table.version,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            pictures=table.count_rows(),
+            did=did,
+            settings=settings,
+        )
+        row = {**vars(version), "settings": json.dumps(asdict(settings))}
+        with _told(self.where):
+            self._made(_VERSIONS, LOG).add(pa.Table.from_pylist([row], schema=LOG))
+        return version
+
+    def roll_back(self, number: int) -> Version:
+        """Makes the table what it was when that version was complete, as a new version. Raises UsageError."""
+        versions = {version.number: version for version in self.versions()}
+        if number not in versions:
+            there = f"it has 1 to {max(versions)}" if versions else "it has none yet"
+            raise UsageError(f"{self.where} has no version {number}; {there}")
+        wanted = versions[number]
+        forget_seen(self.where)
+        table = self._table(wanted.table)
+        with _told(self.where):
+            table.checkout(wanted.version)
+            table.restore()
+        self.thumbnails.keep_only(self.contents(wanted.table))
+        return self.complete(wanted.table, f"rolled back to version {number}", wanted.settings)
+
+    def forget(self) -> None:
+        """Deletes all versions but the one that answers, and what only they held, from the disk too."""
+        current = self.current()
+        if current is None:
+            return
+        forget_seen(self.where)
+        with _told(self.where):
+            for name in self._names - {_SKIPPED, _VERSIONS, current.table}:
+                self._connection.drop_table(name)
+            self._names = set(self._connection.list_tables(limit=_MOST_TABLES).tables)
+            self.tidy(current.table, _EVER, always=True)
+            for name in self._names:
+                _optimize(self._table(name), timedelta(0))
+            self._table(_VERSIONS).delete("true")
+            self.complete(current.table, "older versions forgotten", current.settings)
+
+    def tidy(self, name: str, age: timedelta = _EVER, *, always: bool = False) -> None:
+        """Puts the pieces of a table together where there are many, and takes new rows into its index."""
+        table = self._table(name)
+        if always or table.stats()["fragment_stats"]["num_fragments"] > _FRAGMENTS or table.list_indices():
+            with _told(self.where):
+                _optimize(table, age)
+
+    def nearest(
+        self,
+        name: str,
+        query_D: np.ndarray,
+        count: int,
+        columns: Sequence[str],
+        *,
+        where: str = "",
+        at_least: float = -2,
+        approximate: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """The rows nearest to a vector with their cosine (`score`), best first, ties by source and path.
+
+        where: a filter in SQL; at_least: cosine below which a row is left out; approximate: what `choose` gave, None
+        for an exact search. Raises UsageError for a wrong filter.
+        """
+        query = self._table(name).search(query_D.astype(np.float32)).distance_type("cosine").limit(max(count, 1))
+        if approximate is None or not approximate["kind"]:
+            query = query.bypass_vector_index()
+        else:
+            query = query.nprobes(approximate["probes"]).refine_factor(approximate["refine"])
+        if at_least > -2:
+            query = query.distance_range(upper_bound=1 - at_least)
+        if where:
+            query = query.where(f"({where})", prefilter=True)
+        rows = self.asked(query.select([*columns, "_distance"]))
+        for row in rows:
+            row["score"] = 1 - row.pop("_distance")
+        return sorted(rows, key=lambda row: (-row["score"], row["source"], row["path"]))
+
+    def rows(self, name: str, columns: Sequence[str], *, where: str = "", limit: int = 0) -> list[dict[str, Any]]:
+        """All rows for which a filter in SQL holds, or `limit` of them. Raises UsageError for a wrong one."""
+        query = self._table(name).search().select(list(columns)).limit(limit or self.count(name) + 1)
+        return self.asked(query.where(where) if where else query)
+
+    def asked(self, query: Any) -> list[dict[str, Any]]:
+        """The rows of a query. Raises UsageError for what is wrong with its filter."""
+        with _filtered():
+            return query.to_arrow().to_pylist()
+
+    def vectors(self, name: str, count: int) -> np.ndarray:
+        """The first vectors of a table. -> (N, D)"""
+        found = self._table(name).search().select(["vector"]).limit(count).to_arrow()["vector"].combine_chunks()
+        return found.flatten().to_numpy(zero_copy_only=False).reshape(len(found), -1).astype(np.float32)
+
+    def build_approximate(self, name: str, kind: str) -> None:
+        """An approximate index over the vectors, in the place of any other."""
+        index = _lancedb().index
+        config = {"IVF_RQ": index.IvfRq, "IVF_HNSW_SQ": index.HnswSq, "IVF_PQ": index.IvfPq}[kind]
+        with _told(self.where):
+            self._table(name).create_index("vector", config=config(distance_type="cosine"), replace=True)
+
+    def index_bytes(self, name: str) -> int:
+        """What the approximate index of a table takes on the disk."""
+        return sum(each.size_bytes or 0 for each in self._table(name).list_indices())
+
+    def drop_approximate(self, name: str) -> None:
+        """Removes the approximate index, if there is one."""
+        table = self._table(name)
+        for each in table.list_indices():
+            table.drop_index(each.name)
+
+    def _table(self, name: str) -> Any:
+        """A table as it is now."""
+        if name not in self._opened:
+            with _told(self.where):
+                self._opened[name] = self._connection.open_table(name)
+        self._opened[name].checkout_latest()
+        return self._opened[name]
+
+    def _made(self, name: str, schema: pa.Schema) -> Any:
+        if name not in self._names:
+            self._create(name, schema)
+        return self._table(name)
+
+    def _create(self, name: str, schema: pa.Schema) -> None:
+        with _told(self.where):
+            self._opened[name] = self._connection.create_table(name, schema=schema, exist_ok=True)
+        self._names.add(name)
+
+
+def _optimize(table: Any, age: timedelta) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that older versions go is what is asked for
+        table.optimize(cleanup_older_than=age, delete_unverified=age == timedelta(0))
+
+
+def _lancedb() -> Any:
+    try:
+        import lancedb
+        import lancedb.index
+    except ImportError as error:
+        raise UsageError("an index needs LanceDB; install it with: pip install amodal[search]") from error
+    return lancedb
+
+
+@contextmanager
+def _filtered() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        said = str(error).removeprefix("Invalid input, ").replace("Schema error: ", "")
+        raise UsageError(f"the filter cannot be used: {said}") from error
+
+
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """What LanceDB cannot do, with the place: a full disk, no permission, an object store that does not answer."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{where}: {error}; check the place, its free space and your permissions") from error

@@ -1,0 +1,116 @@
+"""Thumbnails, a file each named by its content; and one reading of a picture for all: model, thumbnail and look."""
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from PIL import Image
+from pyarrow import fs
+
+from amodal.data.looks import Look, look_at
+from amodal.data.pictures import decode_picture
+
+SIDE = 256
+"""The longer side of a thumbnail, in pixels."""
+
+_QUALITY = 80
+
+
+class Thumbnails:
+    """The thumbnails of an index, in a folder or an object store: `thumbnails/ab/abcd....jpg`, each whole or absent.
+
+    Files and no table: of a table, what is deleted stays on the disk until its older versions go.
+    """
+
+    def __init__(self, where: str) -> None:
+        if "://" in where:
+            self._files, self._root = fs.FileSystem.from_uri(f"{where.rstrip('/')}/thumbnails")
+        else:
+            self._files, self._root = fs.LocalFileSystem(), (Path(where).absolute() / "thumbnails").as_posix()
+
+        self._unfinished = f"{self._root}/unfinished"
+
+    def get(self, content: str) -> bytes | None:
+        """The JPEG of a content; None where there is none."""
+        try:
+            with self._files.open_input_stream(self._path(content)) as stream:
+                return stream.read()
+        except FileNotFoundError:
+            return None
+
+    def keep(self, small: Mapping[str, bytes]) -> None:
+        """content -> JPEG, written."""
+        for content, jpeg in small.items():
+            path = self._path(content)
+            self._files.create_dir(path.rpartition("/")[0])
+            with self._files.open_output_stream(f"{path}.part") as stream:
+                stream.write(jpeg)
+            self._files.move(f"{path}.part", path)
+
+    def drop(self, contents: Iterable[str]) -> None:
+        """Deletes those that are there."""
+        for content in contents:
+            try:
+                self._files.delete_file(self._path(content))
+            except FileNotFoundError:
+                continue
+
+    def keep_only(self, contents: set[str]) -> None:
+        """Deletes all others."""
+        selector = fs.FileSelector(self._root, allow_not_found=True, recursive=True)
+        for found in self._files.get_file_info(selector):
+            if found.is_file and found.path != self._unfinished and found.base_name.partition(".")[0] not in contents:
+                self._files.delete_file(found.path)
+
+    def begin(self) -> bool:
+        """Notes that changes begin. -> whether those before them were never finished, and may have left some behind"""
+        self._files.create_dir(self._root)
+        unfinished = self._files.get_file_info(self._unfinished).is_file
+        if not unfinished:
+            self._files.open_output_stream(self._unfinished).close()
+        return unfinished
+
+    def finish(self) -> None:
+        """Notes that the changes are done."""
+        self._files.delete_file(self._unfinished)
+
+    def _path(self, content: str) -> str:
+        return f"{self._root}/{content[:2]}/{content}.jpg"
+
+
+class ReadPicture:
+    """An encoded picture in memory (a `PictureRef`) that keeps a thumbnail and a look of what it was decoded to."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._kept: tuple[bytes, Look] | None = None
+
+    def content(self) -> bytes:
+        """The encoded picture."""
+        return self.data
+
+    def identity(self, base: object = None) -> str:
+        """Not asked for: a path names what is indexed."""
+        raise NotImplementedError
+
+    def image(self, at_least: int | None = None) -> Image.Image:
+        """Decoded as `decode_picture` does it. Raises BrokenPicture."""
+        seen = decode_picture(self.data, at_least=at_least)
+        if self._kept is None:
+            self._kept = _thumbnail(seen), look_at(seen)
+        return seen
+
+    def kept(self) -> tuple[bytes, Look]:
+        """The thumbnail as JPEG, and the look. Raises BrokenPicture."""
+        if self._kept is None:
+            self.image(SIDE)
+        assert self._kept is not None
+        return self._kept
+
+
+def _thumbnail(image: Image.Image) -> bytes:
+    small = image.copy()
+    small.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=_QUALITY)
+    return stream.getvalue()

@@ -1,0 +1,209 @@
+"""Questions to an index: what comes first, what a filter and a cut-off leave, pages, copies, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from amodal.core.errors import DataError, UsageError
+from amodal.search import Index, Term
+
+
+def colours(names: list[str]) -> list[str]:
+    return [Path(name).stem.partition("-")[2] for name in names]
+
+
+@pytest.fixture
+def filled(library: Any) -> Any:
+    library.update()
+    return library
+
+
+@pytest.fixture
+def unnamed(library: Any) -> Any:
+    """The same pictures under names that say nothing."""
+    for number, path in enumerate(sorted(library.folder.rglob("*.png"))):
+        path.rename(path.with_name(f"{chr(97 + number)}-{path.stem.partition('-')[2][::-1]}.png"))
+    library.update()
+    return library
+
+
+def test_words_find_what_they_name(unnamed: Any) -> None:
+    assert colours(unnamed.names("red"))[:3] == ["der"] * 3
+    assert colours(unnamed.names("a blue thing"))[:3] == ["eulb"] * 3
+    page = unnamed.index().search("red", top=5)
+    assert len(page) == 5
+    assert [result.score for result in page] == sorted((result.score for result in page), reverse=True)
+    assert (page.total, page.more, page.no_match) == (12, True, None)
+    assert all(result.probability is None and not result.exact for result in page)
+
+
+def test_a_picture_finds_itself_in_every_form(unnamed: Any) -> None:
+    path = next(unnamed.folder.glob("*-der.png"))
+    for form in (path, str(path), path.read_bytes(), Image.open(path)):
+        first = unnamed.index().search(form, top=1).results[0]
+        assert Path(first.path) == path
+        assert first.score == pytest.approx(1, abs=1e-3)
+
+
+def test_terms_are_added_and_taken_away_with_weights(unnamed: Any) -> None:
+    assert set(colours(unnamed.names("red", "green"))[:9]) == {"der", "neerg", "wolley"}
+    assert set(colours(unnamed.names("yellow", minus=["red"]))[:6]) == {"neerg", "wolley"}
+    assert colours(unnamed.names("yellow", minus="red:0.01"))[:3] == ["wolley"] * 3
+    assert colours(unnamed.names("red:0.1", Term("green", 2.0)))[:3] == ["neerg"] * 3
+    mixed = unnamed.names("yellow", next(unnamed.folder.glob("*-der.png")), minus=["yellow"])
+    assert colours(mixed)[:3] == ["der"] * 3
+
+
+def test_terms_that_take_each_other_away_are_refused(filled: Any) -> None:
+    with pytest.raises(UsageError, match="take each other away"):
+        filled.names("red", minus="red")
+    with pytest.raises(UsageError, match="a term of the query is empty"):
+        filled.names(" ")
+    with pytest.raises(UsageError, match=r"there is no picture nowhere\.png"):
+        filled.names("nowhere.png")
+
+
+def test_hits_in_names_and_captions_come_first(library: Any) -> None:
+    table = library.folder / "captions.csv"
+    rows = ["0-red.png,a fire engine,toys", "0-green.png,green leaves,nature", "0-blue.png,Blue sea and a red boat,sea"]
+    table.write_text("\n".join(["image,caption,tags", *rows]))
+    library.update(source=table)
+    page = library.index().search("boat")
+    assert next((Path(result.path).name, result.exact) for result in page) == ("0-blue.png", True)
+    assert [Path(each.path).name for each in library.index().search("red")][:2] == ["0-red.png", "0-blue.png"]
+    assert [result.exact for result in library.index().search("the RED boat")] == [True, False, False]
+    assert library.index().search("nature").results[0].exact  # a tag
+    assert not library.index().search("red", minus="boat").results[1].exact
+    assert library.names("boat", at_least=0.99) == ["0-blue.png"]
+
+
+def test_a_word_is_no_part_of_another(library: Any) -> None:
+    library.draw("category.png", "red")
+    library.update()
+    assert not any(result.exact for result in library.index().search("cat", top=50))
+    assert library.index().search("category").results[0].exact
+
+
+def test_the_cut_off_holds_under_a_filter(filled: Any) -> None:
+    everything = filled.index().search("red", top=50)
+    cut = sorted((result.score for result in everything), reverse=True)[4]
+    page = filled.index().search("red", top=50, at_least=cut, where="folder = 'more'")
+    assert 0 < page.total == len(page) < 8
+    assert all(result.score >= cut - 1e-3 or result.exact for result in page)
+    assert all("/more/" in result.path for result in page)
+
+
+def test_pages_are_stable_and_whole(unnamed: Any) -> None:
+    index = unnamed.index()
+    whole = [result.path for result in index.search("green", top=12)]
+    assert len(set(whole)) == 12
+    for top in (1, 5, 7):
+        pages = [index.search("green", top=top, page=number) for number in range(1, 14)]
+        assert [result.path for page in pages for result in page] == whole
+        assert [page.more for page in pages[:2]] == [True, top < 7]
+        assert all(page.total == 12 for page in pages)
+
+
+def test_equal_scores_are_ordered_by_path(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("amodal.search.index.AT_ONCE", 3)
+    monkeypatch.setattr(library.model, "images", lambda rows, skipped: (np.eye(8)[[0] * len(rows)], range(len(rows))))
+    library.update()
+    found = [result.path for result in library.index().search("purple", top=50)]
+    assert found == sorted(found)
+    assert len(found) == 12
+
+
+def test_near_duplicates_are_listed_with_the_first_of_them(filled: Any) -> None:
+    with Image.open(filled.folder / "0-red.png") as image:
+        image.resize((70, 70)).save(filled.folder / "small.jpg")
+        image.save(filled.folder / "again.jpg", quality=60)
+    filled.update()
+    page = filled.index().search("red", top=50)
+    assert page.total == 14
+    group = next(result for result in page if Path(result.path).name == "0-red.png")
+    assert sorted(Path(path).name for path in group.copies) == ["again.jpg", "small.jpg"]
+    assert len(page) == 12
+
+
+def test_without_a_query_everything_that_passes_is_listed(filled: Any) -> None:
+    assert filled.names(where="folder = 'more'", top=3) == ["1-blue.png", "1-green.png", "1-red.png"]
+    assert filled.index().search().total == 12
+
+
+def test_the_newest_first(library: Any) -> None:
+    table = library.folder / "captions.csv"
+    rows = ["0-red.png,one,2019-03-01", "0-green.png,two,2021-03-01", "0-blue.png,three,2020-03-01"]
+    table.write_text("\n".join(["image,caption,taken", *rows]))
+    library.update(source=table)
+    assert library.names("thing", sort="date") == ["0-green.png", "0-blue.png", "0-red.png"]
+    assert library.names(sort="date", top=2) == ["0-green.png", "0-blue.png"]
+    best = library.index().search("red", top=1).results[0].score
+    assert library.names("red", sort="date", at_least=best - 1e-3) == ["0-red.png"]
+
+
+@pytest.mark.parametrize(("where", "said"), [("yeer > 3", "No field named yeer"), ("year >", "sql parser error")])
+def test_a_wrong_filter_is_told(filled: Any, where: str, said: str) -> None:
+    with pytest.raises(UsageError, match=f"the filter cannot be used: .*{said}"):
+        filled.names("red", where=where)
+
+
+def test_quotes_in_names_and_filters(library: Any) -> None:
+    library.draw("it's/o'brien.png", "red")
+    library.update()
+    assert library.names("o'brien")[0] == "o'brien.png"
+    (library.folder / "it's" / "o'brien.png").unlink()
+    (library.folder / "it's").rmdir()
+    assert library.update().deleted == 1
+
+
+def test_a_language_that_the_model_does_not_know_is_told(filled: Any) -> None:
+    (note,) = filled.index().search("красный круг").notes
+    assert "the model knows en" in note
+    assert "Cyrillic" in note
+    assert filled.index().search("a red circle on a white ground").notes == ()
+    filled.model.languages = ()
+    assert filled.index().search("красный круг").notes == ()
+
+
+def test_probabilities_come_in_by_one_function(filled: Any) -> None:
+    asked = []
+
+    def half(scores_N: np.ndarray, kind: str) -> np.ndarray:
+        asked.append(kind)
+        return np.full(len(scores_N), 0.2)
+
+    index = Index(str(filled.where), filled.model.embedder, calibration=half)
+    page = index.search("purple", top=3)
+    assert [result.probability for result in page] == [0.2] * 3
+    assert page.no_match is True
+    assert index.search("red", top=3).no_match is False  # a name says so
+    index.search(filled.folder / "0-red.png")
+    index.search(["red", filled.folder / "0-red.png"])
+    assert asked == ["words", "words", "picture", "mixed"]
+
+
+@pytest.mark.parametrize("wrong", [{"top": 0}, {"page": 0}, {"sort": "size"}])
+def test_wrong_pages_are_refused(filled: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="top and page start at 1"):
+        filled.index().search("red", **wrong)
+
+
+def test_no_index_is_told(tmp_path: Path, library: Any) -> None:
+    with pytest.raises(DataError, match="there is no index at"):
+        library.index()
+    library.where.mkdir()
+    with pytest.raises(DataError, match="holds no index"):
+        library.index()
+
+
+def test_json_and_lines(filled: Any) -> None:
+    page = filled.index().search("red", top=2)
+    said = page.to_json()
+    assert list(said)[:2] == ["results", "no_match"]
+    assert {"path", "score", "probability"} <= said["results"][0].keys()
+    assert (said["total"], said["page"], said["more"], said["no_match"]) == (12, 1, True, None)
+    assert "(by name)" in page.results[0].line()
+    assert page.summary() == "page 1: 2 results, of 12 pictures in all; more with --page 2"
