@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from amodal.cli import audit, classify, doctor, encode, evaluate, ground, recipes, scenes, study, train
+from amodal.cli import audit, calibrate, classify, doctor, encode, evaluate, ground, recipes, scenes, study, train
 from amodal.cli import demo as demo_verb
 from amodal.core.errors import AmodalError, Interrupted, UsageError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("calibrate")(calibrate.calibrate)
 app.command("classify")(classify.classify)
 app.command("ground")(ground.ground)
 app.command("encode")(encode.encode)
