@@ -49,7 +49,8 @@ def finish(
 ) -> None:
     """Writes card, what was skipped, plots, report and figures into the folder, and drops its checkpoints.
 
-    name: of the recipe; model: with an `image_tower` and a `text_tower`; calibration: what is told of it, as in `RunCard`.
+    name: of the recipe; model: with an `image_tower` and a `text_tower`; calibration: see
+    `RunCard`.
     """
     folder, findings, skips = done.folder, read_findings(done.folder.diagnosis), learnt_from.skips
     card = RunCard(
