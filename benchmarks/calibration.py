@@ -1,5 +1,6 @@
 """Whether the probabilities of a calibrated model hold where it learnt nothing: on the test concepts of the bundled
-set, and on the photographs of `photos.py` where they are on the machine. Nothing is chosen on either.
+set, and on the photographs of `photos.py` where they are on the machine: by the calibration of the model, and by one
+learnt from half of the photographs on the other half. Nothing is chosen on any of them.
 
 For each, and for words that look for pictures and pictures that look for labels: the expected calibration error of the
 top answer (15 bins of equal mass, present and absent queries 1:1), and the share of absent queries refused where 5 % of
@@ -13,6 +14,7 @@ captions of fields (sheet music, source code, law, chemistry) that it never saw.
 import argparse
 import random
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from photos import HOW, INSTALLED, read_stamps
@@ -24,8 +26,8 @@ from amodal.data.rows import Row, Table
 from amodal.data.sources import open_table
 from amodal.inference import Model
 from amodal.metrics import Figure
-from amodal.recipes import encoded_pairs, trials_of
-from amodal.search import calibration_figures
+from amodal.recipes import calibrate, encoded_pairs, trials_of
+from amodal.search import Calibration, calibration_figures
 
 SEED = 1
 """Calibration draws with seed 0."""
@@ -56,11 +58,23 @@ def photo_table(stamps: Path) -> Table:
     return Table("photographs", rows)
 
 
-def judged(model: Model, table: Table, beside: Table | None) -> dict[str, Figure]:
+def halved(table: Table) -> tuple[Table, Table]:
+    """Its concepts, dealt out at random."""
+    concepts = sorted({row.pair for row in table.rows})
+    random.Random(SEED).shuffle(concepts)
+    half = set(concepts[: len(concepts) // 2])
+    parts = ([row for row in table.rows if (row.pair in half) == first] for first in (True, False))
+    one, other = (Table(table.name, rows) for rows in parts)
+    return one, other
+
+
+def judged(
+    model: Model, table: Table, beside: Table | None, calibrations: Mapping[str, Calibration]
+) -> dict[str, Figure]:
     """Every figure of both kinds of query."""
     pairs = encoded_pairs(model.encoder, table, beside, model.templates)
     figures = {}
-    for kind, calibration in model.calibrations.items():
+    for kind, calibration in calibrations.items():
         trials = trials_of(kind, pairs, model.encoder, model.templates, SEED, foreign_texts())
         found = calibration_figures(calibration, trials)
         figures |= {f"{kind}/{name}": figure for name, figure in found.items()}
@@ -78,9 +92,13 @@ def main() -> None:
     if not model.calibrations:
         sys.exit(f"{model.name} is not calibrated; calibrate it first: amodal calibrate {options.model}")
     bundled = open_table("bundled")
-    found = {"test concepts": judged(model, bundled.split("test"), bundled.split("train"))}
+    found = {"test concepts": judged(model, bundled.split("test"), bundled.split("train"), model.calibrations)}
     if options.stamps.is_dir():
-        found["photographs"] = judged(model, photo_table(options.stamps), None)
+        photographs = photo_table(options.stamps)
+        found["photographs"] = judged(model, photographs, None, model.calibrations)
+        one, other = halved(photographs)
+        own = calibrate(model.encoder, one, None, model.templates).kinds
+        found["half of the photographs, calibrated on the other half"] = judged(model, other, None, own)
     else:
         sys.stderr.write(f"no stamps under {options.stamps}, so photographs are left out; {HOW}\n")
     if options.json:

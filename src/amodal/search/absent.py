@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 _ONSETS = (
     "b",
@@ -32,8 +33,18 @@ _NUCLEI = ("a", "e", "i", "o", "u", "oo", "ai", "ee")
 _CODAS = ("", "", "n", "k", "sh", "ld", "rp")
 _KEYS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
-_DOMAINS: tuple[tuple[tuple[str, ...], dict[str, tuple[str, ...]]], ...] = (
-    (
+
+class _Field(NamedTuple):
+    """A grammar. marks: words by which data are known to be of this field themselves."""
+
+    marks: tuple[str, ...]
+    templates: tuple[str, ...]
+    fillers: dict[str, tuple[str, ...]]
+
+
+_FIELDS = (
+    _Field(
+        ("radiograph", "radiology", "histology", "ultrasound"),
         (
             "radiograph of the {part} with {finding}",
             "axial CT slice through the {part}, {finding}",
@@ -45,7 +56,8 @@ _DOMAINS: tuple[tuple[tuple[str, ...], dict[str, tuple[str, ...]]], ...] = (
             "finding": ("a small effusion", "no acute findings", "a hairline fracture", "moderate stenosis", "oedema"),
         },
     ),
-    (
+    _Field(
+        ("chart", "histogram", "plot"),
         (
             "line chart of {one} against {other}",
             "scatter plot of {one} by {other}",
@@ -57,7 +69,8 @@ _DOMAINS: tuple[tuple[tuple[str, ...], dict[str, tuple[str, ...]]], ...] = (
             "other": ("year", "region", "age group", "cluster size", "price band", "test site"),
         },
     ),
-    (
+    _Field(
+        ("satellite",),
         (
             "satellite image of {place} in {when}",
             "false-colour composite of {place}, {when}",
@@ -74,7 +87,8 @@ _DOMAINS: tuple[tuple[tuple[str, ...], dict[str, tuple[str, ...]]], ...] = (
             "when": ("the near infrared", "the dry season", "2014", "the first survey", "winter light"),
         },
     ),
-    (
+    _Field(
+        ("schematic", "datasheet"),
         (
             "schematic of a {part} with {detail}",
             "datasheet page about a {part} and {detail}",
@@ -104,16 +118,16 @@ def nonsense(count: int, seed: int) -> list[str]:
 def foreign(count: int, seed: int, known: Iterable[str] = ()) -> list[str]:
     """Up to `count` different captions of radiology, charts, satellites and engineering, by turns, made from a grammar.
 
-    known: captions of the data at hand. A grammar whose own words (radiograph, chart, satellite, schematic ...) these
-    use is left out, since its captions might not be absent there; with none left the list is empty.
+    known: captions of the data at hand. A field whose own words (radiograph, chart, satellite, schematic ...) these use
+    is left out, since its captions might not be absent there; with none left the list is empty.
     """
     draw, words = random.Random(f"foreign {seed}"), {word for text in known for word in _words(text)}
-    left = [each for each in _DOMAINS if not words & {_words(template)[0] for template in each[0]}]
+    left = [field for field in _FIELDS if not words & set(field.marks)]
     found: dict[str, None] = {}
     for number in range(8 * count if left else 0):
-        templates, fillers = left[number % len(left)]
-        said = {name: draw.choice(options) for name, options in fillers.items()}
-        found.setdefault(draw.choice(templates).format(**said))
+        field = left[number % len(left)]
+        said = {name: draw.choice(options) for name, options in field.fillers.items()}
+        found.setdefault(draw.choice(field.templates).format(**said))
         if len(found) == count:
             break
     return list(found)
