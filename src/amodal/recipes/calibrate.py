@@ -3,7 +3,7 @@
 N pictures · M texts · C concepts · D width
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -129,7 +129,7 @@ def encoded_pairs(encoder: Encoder, table: Table, beside: Table | None, template
     if len(number) < FEWEST:
         raise DataError(f"{table.name}: {len(number)} concepts are too few to calibrate with; give at least {FEWEST}")
     texts = _unshared([(text, number[row.pair]) for row in rows for text in row.captions])
-    labels = _unshared([(_label(row), number[row.pair]) for row in rows])
+    labels = _unshared([(_label(row, texts), number[row.pair]) for row in rows])
     if min(len(set(texts.values())), len(labels)) < FEWEST:
         raise DataError(
             f"{table.name}: its pictures share their captions; give at least {FEWEST} with one of their own"
@@ -177,9 +177,9 @@ def _tables(recipe: Recipe, data: str, split: str) -> tuple[Table, Table | None]
     return table.split(split or "validation"), table.split("train") if "train" in splits else None
 
 
-def _label(row: Row) -> str:
-    """Its label, or else its shortest caption."""
-    return row.attributes.get("label") or min(row.captions, key=len)
+def _label(row: Row, own: Container[str] = ()) -> str:
+    """Its label, or else its shortest caption, if it can be one of its own."""
+    return row.attributes.get("label") or min(row.captions, key=lambda text: (text not in own, len(text)))
 
 
 def _unshared(said: Sequence[tuple[str, int]]) -> dict[str, int]:
