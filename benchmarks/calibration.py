@@ -72,10 +72,11 @@ def judged(
     model: Model, table: Table, beside: Table | None, calibrations: Mapping[str, Calibration]
 ) -> dict[str, Figure]:
     """Every figure of both kinds of query."""
-    pairs = encoded_pairs(model.encoder, table, beside, model.templates)
+    templates = str(model.templates)  # of a run always a name
+    pairs = encoded_pairs(model.encoder, table, beside, templates)
     figures = {}
     for kind, calibration in calibrations.items():
-        trials = trials_of(kind, pairs, model.encoder, model.templates, SEED, foreign_texts())
+        trials = trials_of(kind, pairs, model.encoder, templates, SEED, foreign_texts())
         found = calibration_figures(calibration, trials)
         figures |= {f"{kind}/{name}": figure for name, figure in found.items()}
     return figures
@@ -97,7 +98,7 @@ def main() -> None:
         photographs = photo_table(options.stamps)
         found["photographs"] = judged(model, photographs, None, model.calibrations)
         one, other = halved(photographs)
-        own = calibrate(model.encoder, one, None, model.templates).kinds
+        own = calibrate(model.encoder, one, None, str(model.templates)).kinds
         found["half of the photographs, calibrated on the other half"] = judged(model, other, None, own)
     else:
         sys.stderr.write(f"no stamps under {options.stamps}, so photographs are left out; {HOW}\n")

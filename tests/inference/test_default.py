@@ -55,9 +55,9 @@ def test_its_calibration_is_told_on_its_card() -> None:
 def test_its_calibration_holds_on_concepts_never_seen(tmp_path: Path) -> None:
     model = amodal.load(cache=FeatureCache(tmp_path / "features.sqlite"), device="cpu")
     bundled = open_table("bundled")
-    pairs = encoded_pairs(model.encoder, bundled.split("test"), None, model.templates)
+    pairs = encoded_pairs(model.encoder, bundled.split("test"), None, str(model.templates))
     for kind, calibration in model.calibrations.items():
-        trials = trials_of(kind, pairs, model.encoder, model.templates, seed=1)
+        trials = trials_of(kind, pairs, model.encoder, str(model.templates), seed=1)
         figures = calibration_figures(calibration, trials)
         assert figures["calibration_error"].value < 0.05
         assert figures["gain"].low > 0

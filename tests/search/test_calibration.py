@@ -34,7 +34,7 @@ def calibration() -> Calibration:
 def test_evidence_by_hand() -> None:
     score = np.array([[0.9, 0.5, 0.1]])
     known = evidence(score, Spread.of_scores(score))
-    mean, deviation, size = 0.5, np.std([0.9, 0.5, 0.1]), np.log(3)
+    mean, deviation, size = 0.5, float(np.std([0.9, 0.5, 0.1])), float(np.log(3))
     np.testing.assert_allclose(known[0, 0], [0.9, 0.5, 0.3, mean, deviation, size])
     np.testing.assert_allclose(known[0, 2], [0.1, 0.9, 0.7, mean, deviation, size])
 
