@@ -123,11 +123,12 @@ def encoded_pairs(encoder: Encoder, table: Table, beside: Table | None, template
 
     Raises DataError for fewer than `FEWEST` concepts.
     """
+    concepts = len({row.pair for row in table.rows})
+    if concepts < FEWEST:  # before a picture is looked at
+        raise DataError(f"{table.name}: {concepts} concepts are too few to calibrate with; give at least {FEWEST}")
     picture_ND, kept = encoder.images(table.rows, table.skipped)
     rows = [table.rows[number] for number in kept]
     number = {pair: place for place, pair in enumerate(dict.fromkeys(row.pair for row in rows))}
-    if len(number) < FEWEST:
-        raise DataError(f"{table.name}: {len(number)} concepts are too few to calibrate with; give at least {FEWEST}")
     texts = _unshared([(text, number[row.pair]) for row in rows for text in row.captions])
     labels = _unshared([(_label(row, texts), number[row.pair]) for row in rows])
     if min(len(set(texts.values())), len(labels)) < FEWEST:
