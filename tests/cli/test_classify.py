@@ -17,9 +17,10 @@ def test_json_form(cli: Callable[..., Any], tiny_run: Path, shapes: Path) -> Non
     said = json.loads(answer.out)
     assert set(said) == {"results"}
     (result,) = said["results"]
-    assert set(result) == {"path", "labels"}
+    assert set(result) == {"path", "labels", "no_match"}
+    assert result["no_match"] is None
     assert result["path"] == str(picture)
-    assert all(set(score) == {"label", "share", "probability"} for score in result["labels"])
+    assert all(set(score) == {"label", "share", "probability", "cosine"} for score in result["labels"])
     assert {score["label"] for score in result["labels"]} == set(LABELS)
     assert {score["probability"] for score in result["labels"]} == {None}
     shares = [score["share"] for score in result["labels"]]
@@ -34,7 +35,8 @@ def test_a_line_a_picture_and_the_model_is_named(cli: Callable[..., Any], tiny_r
     assert answer.code == 0, answer.err
     lines = answer.out.splitlines()
     assert [line.split("  ")[0] for line in lines] == [str(picture) for picture in pictures]
-    assert all(line.count("%") == 2 for line in lines)
+    assert all(line.count("a ") == 2 and "%" not in line for line in lines)  # cosines: this run is not calibrated
+    assert "not calibrated" in answer.err
     assert f"model: {tiny_run}" in answer.err
 
 

@@ -7,10 +7,14 @@ import torch
 
 import amodal
 from amodal.data.bundled import photos
+from amodal.data.sources import open_table
 from amodal.features import FeatureCache
 from amodal.inference.door import DEFAULT
-from amodal.recipes import evaluate_run
+from amodal.recipes import encoded_pairs, evaluate_run, trials_of
+from amodal.recipes.calibrate import KINDS
 from amodal.runs import RunFolder, read_card
+from amodal.runs.folder import read_json
+from amodal.search import calibration_figures
 
 
 def test_photographs_without_any_training(tmp_path: Path) -> None:
@@ -23,7 +27,41 @@ def test_photographs_without_any_training(tmp_path: Path) -> None:
         found = model.classify(files[name], labels)
         places = 2 if name == "rocket" else 1  # a launch from far away, which it takes for a bicycle first
         assert right in [label["label"] for label in found[:places]]  # chance 1/6 and 2/6
-        assert found[0]["probability"] is None
+        chances = [label["probability"] or 0.0 for label in found]
+        assert chances == sorted(chances, reverse=True)
+        assert (chances[0] > 0.9) == (name != "rocket")
+
+
+def test_it_says_when_no_label_fits(tmp_path: Path) -> None:
+    model = amodal.load(cache=FeatureCache(tmp_path / "features.sqlite"), device="cpu")
+    for labels, nothing in ((["cat", "dog", "person"], False), (["invoice", "zebra", "tractor"], True)):
+        (found,) = model.label([photos()["cat"]], labels)
+        assert found.no_match is nothing
+        assert ((found.labels[0]["probability"] or 0) < 0.1) is nothing
+
+
+def test_its_calibration_is_told_on_its_card() -> None:
+    told, card = read_json(RunFolder(DEFAULT).calibration), read_card(RunFolder(DEFAULT))
+    assert set(told["kinds"]) == set(KINDS) <= set(card.calibration)
+    for kind in KINDS:
+        assert (
+            f"calibration error {told['figures'][f'{kind}/calibration_error']['value']:.3f}" in card.calibration[kind]
+        )
+        assert told["figures"][f"{kind}/calibration_error"]["value"] < 0.05
+        assert told["figures"][f"{kind}/gain"]["low"] > 0
+
+
+@pytest.mark.slow
+def test_its_calibration_holds_on_concepts_never_seen(tmp_path: Path) -> None:
+    model = amodal.load(cache=FeatureCache(tmp_path / "features.sqlite"), device="cpu")
+    bundled = open_table("bundled")
+    pairs = encoded_pairs(model.encoder, bundled.split("test"), None, str(model.templates))
+    for kind, calibration in model.calibrations.items():
+        trials = trials_of(kind, pairs, model.encoder, str(model.templates), seed=1)
+        figures = calibration_figures(calibration, trials)
+        assert figures["calibration_error"].value < 0.05
+        assert figures["gain"].low > 0
+        assert 0.02 < figures["lost"].value < 0.08
 
 
 @pytest.mark.slow

@@ -151,7 +151,7 @@ def test_the_card_says_what_was_run(tiny_run: Path) -> None:
     assert card.trainable_parameters == card.total_parameters > 100_000
     assert card.seeds == {"training": 0}
     assert card.preprocessing["size"] == 32
-    assert set(card.timings) == {"reading the data", "features", "training", "evaluation"}
+    assert set(card.timings) == {"reading the data", "features", "training", "calibration", "evaluation"}
     assert card.licences == ()  # no bundled picture is in it
 
 

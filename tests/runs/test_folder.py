@@ -29,7 +29,7 @@ def test_every_name_lies_inside_and_once(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     names = [name for name, value in vars(RunFolder).items() if isinstance(value, property)]
     paths = [value for name in names if isinstance(value := getattr(run, name), Path)]
-    assert len(paths) == 14
+    assert len(paths) == 15
     assert len(set(paths)) == len(paths)
     assert all(tmp_path in path.parents for path in paths)
     assert run.weights.name == "model.safetensors"

@@ -26,6 +26,7 @@ class Colours:
     revision: str = "r1"
     languages: tuple[str, ...] = ("en",)
     asked: list[str] = field(default_factory=list)
+    calibration: Any = None
 
     def embedder(self, settings: Settings | None = None) -> Embedder:
         return Embedder(
@@ -37,6 +38,7 @@ class Colours:
             images=self.images,
             texts=self.texts,
             languages=self.languages,
+            calibration=self.calibration,
         )
 
     def images(self, rows: Sequence[Row], skipped: SkipLog) -> tuple[np.ndarray, list[int]]:

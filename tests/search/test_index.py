@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from amodal.core.errors import DataError, UsageError
-from amodal.search import Index, Term
+from amodal.search import BEST, Spread, Term
 
 
 def colours(names: list[str]) -> list[str]:
@@ -168,21 +168,53 @@ def test_a_language_that_the_model_does_not_know_is_told(filled: Any) -> None:
     assert filled.index().search("красный круг").notes == ()
 
 
-def test_probabilities_come_in_by_one_function(filled: Any) -> None:
-    asked = []
+class Steep:
+    """In a calibration's place: a score is its own chance, and nothing fits below 0.5; keeps what it was given."""
 
-    def half(scores_N: np.ndarray, kind: str) -> np.ndarray:
-        asked.append(kind)
-        return np.full(len(scores_N), 0.2)
+    def __init__(self) -> None:
+        self.given: list[tuple[np.ndarray, Spread]] = []
 
-    index = Index(str(filled.where), filled.model.embedder, calibration=half)
-    page = index.search("purple", top=3)
-    assert [result.probability for result in page] == [0.2] * 3
-    assert page.no_match is True
-    assert index.search("red", top=3).no_match is False  # a name says so
-    index.search(filled.folder / "0-red.png")
-    index.search(["red", filled.folder / "0-red.png"])
-    assert asked == ["words", "words", "picture", "mixed"]
+    def probability(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
+        self.given.append((score_QK, spread))
+        return score_QK / 2
+
+    def no_match(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
+        return score_QK[:, 0] < 0.5
+
+
+def test_words_are_answered_by_probabilities(filled: Any) -> None:
+    filled.model.calibration = Steep()
+    index = filled.index()
+    page = index.search("red", top=3, page=2)
+    ((score_QK, spread),) = filled.model.calibration.given
+    vector_ND = index.store.vectors(index._table[0], 100)
+    cosine_N = vector_ND @ filled.model.texts(["red"])[0]
+    assert score_QK.shape == (1, BEST + len(page))
+    np.testing.assert_allclose(score_QK[0, :BEST], -np.sort(-cosine_N)[:BEST], atol=1e-3)  # kept in half precision
+    assert spread.count == len(cosine_N)
+    np.testing.assert_allclose([spread.mean_Q[0], spread.deviation_Q[0]], [cosine_N.mean(), cosine_N.std()], rtol=1e-4)
+    for result in page:
+        assert result.score is not None
+        assert result.probability == pytest.approx(result.score / 2, abs=1e-4)
+    assert page.no_match is False
+
+
+def test_no_good_match_is_said_and_hits_in_names_count(filled: Any) -> None:
+    filled.model.calibration = Steep()
+    filled.model.texts = lambda texts: np.tile(-filled.model._unit((128, 128, 250)).astype(np.float32), (len(texts), 1))
+    assert filled.index().search("purple").no_match is True
+    assert filled.index().search("purple").summary().startswith("no good match")
+    assert len(filled.index().search("purple")) > 0  # listed all the same
+    assert filled.index().search("red").no_match is False  # a name says so
+
+
+def test_nothing_is_claimed_of_pictures_and_sums_of_terms(filled: Any) -> None:
+    filled.model.calibration = Steep()
+    picture = filled.folder / "0-red.png"
+    for query, minus in ((picture, ()), (["red", picture], ()), (["red", "blue"], ()), ("red", "blue"), ((), ())):
+        page = filled.index().search(query, minus=minus)
+        assert page.no_match is None
+        assert {result.probability for result in page} == {None}
 
 
 @pytest.mark.parametrize("wrong", [{"top": 0}, {"page": 0}, {"sort": "size"}])

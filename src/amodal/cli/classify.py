@@ -1,10 +1,14 @@
 """amodal classify: which of these labels fits a picture."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from amodal.cli.shown import print_json, say
+
+if TYPE_CHECKING:
+    from amodal.inference import LabelScore
 
 
 def classify(
@@ -15,7 +19,8 @@ def classify(
     device: str = typer.Option("auto", help="auto, cpu, cuda or mps."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object with every label."),
 ) -> None:
-    """Says which label fits each picture best. Shares sum to one over the labels given.
+    """Says which label fits each picture best, with the chance that it does, and "no good match" where none fits. In
+    JSON also shares, which sum to one over the labels given. A model that is not calibrated shows cosines.
 
     amodal classify cat.jpg --labels "cat,dog,bicycle"
     """
@@ -25,9 +30,22 @@ def classify(
     paths = [path for given in pictures for path in picture_files(given)]
     loaded = amodal.load(model or None, device=device)
     say(f"model: {loaded.name}")
-    found = loaded.classify(paths, [label.strip() for label in labels.split(",")])
+    if "labels" not in loaded.calibrations:
+        say("this model is not calibrated, so that its numbers are cosines; to calibrate it: amodal calibrate RUN")
+    found = loaded.label(paths, [label.strip() for label in labels.split(",")])
     if as_json:
-        print_json({"results": [{"path": str(p), "labels": scores} for p, scores in zip(paths, found, strict=True)]})
+        results = [
+            {"path": str(path), "labels": each.labels, "no_match": each.no_match}
+            for path, each in zip(paths, found, strict=True)
+        ]
+        print_json({"results": results})
         return
-    for path, scores in zip(paths, found, strict=True):
-        print(f"{path}  " + "  ".join(f"{score['label']} {score['share']:.0%}" for score in scores[:top]))
+    for path, each in zip(paths, found, strict=True):
+        shown = "  ".join(_shown(score) for score in each.labels[:top])
+        print(f"{path}  " + (f"no good match (nearest: {shown})" if each.no_match else shown))
+
+
+def _shown(score: "LabelScore") -> str:
+    if score["probability"] is None:
+        return f"{score['label']} {score['cosine']:.3f}"
+    return f"{score['label']} {score['probability']:.0%}"

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from amodal.cli import audit, classify, doctor, encode, evaluate, ground, recipes, scenes, study, train
+from amodal.cli import audit, calibrate, classify, doctor, encode, evaluate, ground, recipes, scenes, study, train
 from amodal.cli import demo as demo_verb
 from amodal.cli import index as index_verb
 from amodal.cli import search as search_verb
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("calibrate")(calibrate.calibrate)
 app.command("classify")(classify.classify)
 app.command("ground")(ground.ground)
 app.command("encode")(encode.encode)

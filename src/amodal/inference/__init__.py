@@ -5,7 +5,7 @@ from amodal.inference.door import load, load_any, load_fused
 from amodal.inference.fused import FusedModel
 from amodal.inference.grounding import GroundedPhrase, GroundedWord, Grounding
 from amodal.inference.grounding_figure import draw_grounding
-from amodal.inference.model import LabelScore, Model
+from amodal.inference.model import Labelled, LabelScore, Model
 from amodal.inference.table import encode_table
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "GroundedWord",
     "Grounding",
     "LabelScore",
+    "Labelled",
     "Model",
     "Picture",
     "draw_grounding",

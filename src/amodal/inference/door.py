@@ -7,27 +7,38 @@ from amodal.core.errors import RunError, UsageError
 from amodal.features import FeatureCache
 from amodal.inference.fused import FusedModel
 from amodal.inference.model import Model
-from amodal.recipes import SceneRecipe, load_run, read_recipe
+from amodal.recipes import SceneRecipe, load_run, read_calibration, read_recipe
 from amodal.recipes import load_fused as load_fused_run
 from amodal.runs import RunFolder
 
 DEFAULT = Path(__file__).parent / "default"
 
 
-def load(source: str | Path | None = None, *, device: str = "auto", cache: FeatureCache | None = None) -> Model:
+def load(
+    source: str | Path | None = None,
+    *,
+    device: str = "auto",
+    cache: FeatureCache | None = None,
+    calibration: Path | None = None,
+) -> Model:
     """A model to use: without `source` the packaged default, else the run folder of that path.
 
-    device: "auto", "cpu", "cuda" or "mps"; cache: where frozen towers' features are kept. Raises UsageError when there
+    device: "auto", "cpu", "cuda" or "mps"; cache: where frozen towers' features are kept; calibration: a file that
+    `amodal calibrate --out` wrote, in place of the model's own. Raises UsageError when there
     is no such folder, RunError when it is no run, WeightsError when a packaged tower is missing or changed.
     """
     path = DEFAULT if source is None else _folder(source)
     loaded = load_run(path, device=pick_device(device), cache=FeatureCache() if cache is None else cache)
     name = "packaged default" if source is None else str(path)
+    templates = loaded.recipe.evaluation.templates
+    if calibration is not None and not calibration.is_file():
+        raise UsageError(f"there is no file {calibration}; make it with: amodal calibrate --out {calibration}")
     return Model(
         loaded.encoder,
         name=name,
         logit_scale=loaded.logit_scale,
-        templates=loaded.recipe.evaluation.templates,
+        templates=templates,
+        calibrations=read_calibration(calibration or RunFolder(path).calibration),
         source="" if source is None else str(path.absolute()),
         languages=("en",) if loaded.recipe.model.text.tower == "packaged" else (),
     )

@@ -3,10 +3,10 @@
 N pictures · M texts · D width of the joint space · C labels
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TypedDict, overload
+from typing import NamedTuple, TypedDict, overload
 
 import numpy as np
 
@@ -16,20 +16,30 @@ from amodal.data.rows import SkipLog
 from amodal.evaluation import class_embeddings
 from amodal.features import Encoder
 from amodal.inference.opened import as_row
-from amodal.search import Embedder, Index, model_revision, update
+from amodal.search import Calibration, Embedder, Index, Spread, model_revision, update
 
 
 class LabelScore(TypedDict):
-    """One label of a picture. share: of all labels, sums to one; probability: calibrated, None while nothing is."""
+    """One label of a picture. share: of all labels, sums to one; probability: the calibrated chance that the label
+    fits, None for a model that is not calibrated; cosine: what both come from."""
 
     label: str
     share: float
     probability: float | None
+    cosine: float
+
+
+class Labelled(NamedTuple):
+    """The labels of a picture, best first, and whether none of them fits (None for a model that is not calibrated)."""
+
+    labels: list[LabelScore]
+    no_match: bool | None
 
 
 class Model:
     """A loaded model. All vectors are float32 of unit length.
 
+    calibrations: what its scores mean, for "words" that look for pictures and for "labels" of a picture, where known;
     source: what `amodal.load` opened, "" for the packaged one; languages: ISO 639 codes of those it was trained in,
     where that is known.
     """
@@ -41,10 +51,12 @@ class Model:
         name: str,
         logit_scale: float,
         templates: str | Sequence[str],
+        calibrations: Mapping[str, Calibration] | None = None,
         source: str = "",
         languages: tuple[str, ...] = (),
     ) -> None:
         self.encoder, self.name, self.logit_scale, self.templates = encoder, name, logit_scale, templates
+        self.calibrations = dict(calibrations or {})
         self.source, self.languages = source, languages
 
     def __repr__(self) -> str:
@@ -72,6 +84,7 @@ class Model:
             images=self.encoder.images,
             texts=self.encode_text,
             languages=self.languages,
+            calibration=self.calibrations.get("words"),
         )
 
     def index(
@@ -163,21 +176,41 @@ class Model:
         templates: a name or templates with one {}; by default those the model was judged with.
         """
         if isinstance(pictures, Picture):
-            return self._classify([pictures], labels, templates)[0]
-        return self._classify(pictures, labels, templates)
+            return self.label([pictures], labels, templates=templates)[0].labels
+        return [each.labels for each in self.label(pictures, labels, templates=templates)]
 
-    def _classify(
-        self, pictures: Sequence[Picture], labels: Sequence[str], templates: str | Sequence[str] | None
-    ) -> list[list[LabelScore]]:
+    def label(
+        self, pictures: Sequence[Picture], labels: Sequence[str], *, templates: str | Sequence[str] | None = None
+    ) -> list[Labelled]:
+        """As `classify`, and for each picture whether none of the labels fits."""
         names = [label.strip() for label in labels]
         if not names or not all(names) or len(set(names)) < len(names):
             raise UsageError(f"labels must be distinct and not empty; got {', '.join(map(repr, labels)) or 'none'}")
         class_CD = class_embeddings(self.encode_text, names, self.templates if templates is None else templates)
-        logits_NC = np.exp(self.logit_scale) * self.encode_image(pictures) @ class_CD.T
-        share_NC = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))
+        cosine_NC = self.encode_image(pictures) @ class_CD.T
+        order_NC = np.argsort(-cosine_NC, axis=1, kind="stable")
+        sorted_NC = np.take_along_axis(cosine_NC, order_NC, axis=1)
+        share_NC = np.exp(np.exp(self.logit_scale) * (sorted_NC - sorted_NC[:, :1]))
         share_NC /= share_NC.sum(axis=1, keepdims=True)
-        order_NC = np.argsort(-share_NC, axis=1, kind="stable")
+        chance_NC, no_match_N = self._chances(sorted_NC)
         return [
-            [LabelScore(label=names[c], share=float(share[c]), probability=None) for c in order]
-            for share, order in zip(share_NC, order_NC, strict=True)
+            Labelled(
+                [
+                    LabelScore(label=names[c], share=float(share), probability=chance, cosine=float(cosine))
+                    for c, share, chance, cosine in zip(order, shares, chances, cosines, strict=True)
+                ],
+                no_match,
+            )
+            for order, shares, chances, cosines, no_match in zip(
+                order_NC, share_NC, chance_NC, sorted_NC, no_match_N, strict=True
+            )
         ]
+
+    def _chances(self, sorted_NC: np.ndarray) -> tuple[list[list[float]] | list[list[None]], list[bool] | list[None]]:
+        """The chance of each label and whether none fits, of cosines that are sorted; None without calibration."""
+        calibration = self.calibrations.get("labels")
+        if calibration is None:
+            return [[None] * sorted_NC.shape[1] for _ in sorted_NC], [None] * len(sorted_NC)
+        spread = Spread.of_scores(sorted_NC)
+        chance_NC, no_match_N = calibration.probability(sorted_NC, spread), calibration.no_match(sorted_NC, spread)
+        return chance_NC.tolist(), no_match_N.tolist()

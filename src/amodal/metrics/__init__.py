@@ -1,6 +1,7 @@
 """Numbers from arrays. Nothing here knows a model."""
 
 from amodal.metrics.bootstrap import Figure, bootstrap_crossed, bootstrap_mean, crossed_mean
+from amodal.metrics.calibration import calibration_error, refusal, refusal_gain
 from amodal.metrics.grounding import (
     Box,
     Erased,
@@ -23,6 +24,7 @@ __all__ = [
     "bootstrap_mean",
     "box_around_peak",
     "box_iou",
+    "calibration_error",
     "crossed_mean",
     "deletion_insertion",
     "first_match_ranks",
@@ -30,4 +32,6 @@ __all__ = [
     "mask_iou",
     "pointed",
     "preferred",
+    "refusal",
+    "refusal_gain",
 ]

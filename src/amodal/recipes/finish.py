@@ -45,10 +45,12 @@ def finish(
     templates: tuple[str, ...] = (),
     examples: Examples | None = None,
     confusion: Confusion | None = None,
+    calibration: Mapping[str, str] | None = None,
 ) -> None:
     """Writes card, what was skipped, plots, report and figures into the folder, and drops its checkpoints.
 
-    name: of the recipe; model: with an `image_tower` and a `text_tower`.
+    name: of the recipe; model: with an `image_tower` and a `text_tower`; calibration: see
+    `RunCard`.
     """
     folder, findings, skips = done.folder, read_findings(done.folder.diagnosis), learnt_from.skips
     card = RunCard(
@@ -70,6 +72,7 @@ def finish(
         skipped=len(skips),
         licences=learnt_from.licences,
         findings=tuple(findings or ()),
+        calibration=calibration or {},
     )
     card.write(folder)
     write_json(folder.skipped, skips.to_json())

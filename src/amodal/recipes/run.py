@@ -23,6 +23,7 @@ from amodal.data.tokenizers import Tokenizer
 from amodal.evaluation import retrieval
 from amodal.features import Encoder, FeatureCache
 from amodal.recipes.build import Built, build_model, build_task, describe_towers
+from amodal.recipes.calibrate import calibrate
 from amodal.recipes.catalogue import read_recipe, write_recipe
 from amodal.recipes.finish import Finished, LearntFrom, finish, num_parameters
 from amodal.recipes.judge import judge
@@ -185,7 +186,7 @@ def _run(
         learned["model"] = built.model.to(device)
         encoder = Encoder(built.model, built.tokenizer, cache, device, tuple(recipe.model.image.views))
     load_weights(folder.weights, learned)
-    return _judged(recipe, folder, encoder, data, timings)
+    return _judged(recipe, folder, encoder, data, timings, say)
 
 
 def _spare_cores(ranks: Ranks) -> int:
@@ -194,8 +195,18 @@ def _spare_cores(ranks: Ranks) -> int:
     return max(0, min(8, (os.cpu_count() or 1) // together - 1))
 
 
-def _judged(recipe: Recipe, folder: RunFolder, encoder: Encoder, data: _Data, timings: dict[str, float]) -> Finished:
-    """Judges the best weights on the test split, once, and writes the end of the run."""
+def _judged(
+    recipe: Recipe,
+    folder: RunFolder,
+    encoder: Encoder,
+    data: _Data,
+    timings: dict[str, float],
+    say: Callable[[str], None],
+) -> Finished:
+    """Calibrates the best weights, judges them on the test split, once, and writes the end of the run."""
+    started = time.monotonic()
+    calibration = _calibrated(recipe, folder, encoder, data, say)
+    timings["calibration"] = time.monotonic() - started
     started = time.monotonic()
     test = judged_pairs(encoder, data.judged["test"], recipe.evaluation.captions)
     verdict = judge(recipe.evaluation, test, data.judged["test"].classes)
@@ -225,8 +236,24 @@ def _judged(recipe: Recipe, folder: RunFolder, encoder: Encoder, data: _Data, ti
         templates=(recipe.evaluation.templates,),
         examples=examples,
         confusion=verdict.confusion,
+        calibration=calibration,
     )
     return done
+
+
+def _calibrated(
+    recipe: Recipe, folder: RunFolder, encoder: Encoder, data: _Data, say: Callable[[str], None]
+) -> dict[str, str]:
+    """Writes what the scores mean, and tells it for the card; of too few concepts it says so and writes nothing."""
+    beside = data.train if isinstance(data.train, Table) else None
+    try:
+        found = calibrate(encoder, data.judged["validation"], beside, recipe.evaluation.templates)
+    except DataError as error:
+        say(f"scores are not calibrated: {error}")
+        return {}
+    source = f"{recipe.data.source}, {len(data.judged['validation'])} pictures of the validation split"
+    found.write(folder.calibration, source)
+    return found.told(source)
 
 
 def _sizes(data: _Data) -> dict[str, int]:

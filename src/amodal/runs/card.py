@@ -47,6 +47,7 @@ class RunCard:
     skipped: int = 0
     licences: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    calibration: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary with every field."""
@@ -93,6 +94,7 @@ class RunCard:
             "Preprocessing": _rows(self.preprocessing),
             "Prompt templates": [(str(number), text) for number, text in enumerate(self.prompt_templates, start=1)],
             "Seeds": _rows(self.seeds),
+            "Calibration": _rows(self.calibration),
             "Time": [(what, clock(seconds)) for what, seconds in self.timings.items()],
             "Versions": _rows(self.versions),
         }

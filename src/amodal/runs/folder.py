@@ -68,6 +68,11 @@ class RunFolder:
         return self.path / "card.md"
 
     @property
+    def calibration(self) -> Path:
+        """What its scores mean, by kind of query; see `amodal.search.Calibration`."""
+        return self.path / "calibration.json"
+
+    @property
     def report(self) -> Path:
         """The report: one page that needs nothing beside it."""
         return self.path / "report.html"
@@ -179,7 +184,16 @@ class RunFolder:
     def _clear(self) -> None:
         files = (self.recipe, self.weights, self.tokenizer, self.history, self.figures, self.card, self.card_text)
         # config.json goes last: a folder that was half emptied when the power went is still known to be a run.
-        for target in (*files, self.report, self.skipped, self.diagnosis, self.plots, self.checkpoints, self.config):
+        for target in (
+            *files,
+            self.report,
+            self.calibration,
+            self.skipped,
+            self.diagnosis,
+            self.plots,
+            self.checkpoints,
+            self.config,
+        ):
             if target.is_dir() and not target.is_symlink():
                 _guarded(target, lambda folder=target: shutil.rmtree(folder))
             else:

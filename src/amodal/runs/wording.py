@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from amodal.metrics import Figure
 
 PER_CENT = "\u00a0%"  # the space does not break
-SHARES = ("R@", "top-", "mean_per_class", "accuracy", "recall", "precision", "exact")
+SHARES = ("R@", "top-", "mean_per_class", "accuracy", "recall", "precision", "exact", "refused", "lost", "gain")
 DIRECTIONS = {"image_to_text": "image → text", "text_to_image": "text → image", "zero_shot": "zero-shot"}
 HEADLINES = ("image_to_text/R@1", "zero_shot/top-1", "text_to_image/R@1", "image_to_text/R@5", "text_to_image/R@5")
 
 
 def is_share(name: str) -> bool:
     """Whether a figure is a share of its items, said in per cent."""
-    return name.rpartition("/")[2].startswith(SHARES)
+    return any(part.startswith(SHARES) for part in name.split("/"))
 
 
 def figure_name(name: str) -> str:

@@ -1,11 +1,18 @@
-"""Vectors on disk, and pictures found by them: store, index, query; given an encode function, so it knows no model."""
+"""Vectors on disk, pictures found by them, and what scores mean: store, index, query, calibration.
 
+Given vectors and an encode function, so it knows no model.
+"""
+
+from amodal.search.absent import foreign, nonsense
+from amodal.search.calibration import BEST, Calibration, Library, Spread
 from amodal.search.embedder import Embedder, model_revision
-from amodal.search.index import Calibration, Index
+from amodal.search.index import Index
 from amodal.search.indexing import Updated, update
+from amodal.search.judged import calibration_figures
 from amodal.search.layout import Settings, Version
 from amodal.search.query import Page, Result, Term
 from amodal.search.store import Store
+from amodal.search.trials import Kind, Side, Strange, Trials, draw_trials, learn
 from amodal.search.vectors import (
     VectorParts,
     VectorStamp,
@@ -17,20 +24,32 @@ from amodal.search.vectors import (
 from amodal.search.watching import watch
 
 __all__ = [
+    "BEST",
     "Calibration",
     "Embedder",
     "Index",
+    "Kind",
+    "Library",
     "Page",
     "Result",
     "Settings",
+    "Side",
+    "Spread",
     "Store",
+    "Strange",
     "Term",
+    "Trials",
     "Updated",
     "VectorParts",
     "VectorStamp",
     "VectorType",
     "Version",
+    "calibration_figures",
+    "draw_trials",
+    "foreign",
+    "learn",
     "model_revision",
+    "nonsense",
     "pictures_by_content",
     "read_stamp",
     "read_vectors",

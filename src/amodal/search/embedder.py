@@ -9,6 +9,7 @@ import numpy as np
 
 import amodal
 from amodal.data.rows import Row, SkipLog
+from amodal.search.calibration import Calibration
 
 _PACKAGED = Path(amodal.__file__).parent / "inference" / "default"
 _DECIDING = (".safetensors", ".yaml", ".json")
@@ -20,7 +21,8 @@ class Embedder:
 
     name: for people; source: what opens it again, "" for the packaged one; revision: what its files are, cheaply told,
     "" where that is not; fingerprint: of all its weights; images: rows -> unit vectors (N, D) of the readable ones, and
-    which these are; texts: -> unit vectors (M, D); languages: those it was trained in, where that is known.
+    which these are; texts: -> unit vectors (M, D); languages: those it was trained in, where that is known;
+    calibration: what the cosines of words with pictures mean, None where that was not learnt.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Embedder:
     images: Callable[[Sequence[Row], SkipLog], tuple[np.ndarray, list[int]]]
     texts: Callable[[Sequence[str]], np.ndarray]
     languages: tuple[str, ...] = ()
+    calibration: Calibration | None = None
 
 
 def model_revision(source: str) -> str:

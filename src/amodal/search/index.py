@@ -14,38 +14,35 @@ from amodal.core.errors import DataError, UsageError
 from amodal.data.languages import not_known
 from amodal.data.pictures import picture_ref
 from amodal.data.rows import Row, SkipLog
+from amodal.search.calibration import BEST, Spread
 from amodal.search.embedder import Embedder
 from amodal.search.layout import Settings, Version
 from amodal.search.query import Copies, Order, Page, Result, Term, combined, term
 from amodal.search.rows import words_of
 from amodal.search.store import Store
 
-NO_MATCH = 0.5
-"""Probability below which nothing that was found belongs to the query."""
-
 AT_ONCE = 64
 """Rows that are asked for at first."""
+
+SAMPLED = 4096
+"""Vectors that tell how cosines lie over a whole table."""
 
 _HIDDEN = ("source", "path", "file", "mark", "content", "words", "vector", "look", "score")
 _SMALL_WORDS = frozenset(
     ["a", "an", "and", "at", "by", "for", "from", "in", "is", "it", "of", "on", "or", "the", "to", "with"]
 )
 
-Calibration = Callable[[np.ndarray, str], np.ndarray]
-"""Cosines (N,) and the kind of query ("words", "picture" or "mixed") -> the probabilities that they belong together."""
-
 
 class Index:
     """An index at a folder or an object store's URL. Searched as it is at that moment, while it grows too.
 
-    embedder: the model that made it, opened when the first question needs it; calibration: gives probabilities, without
-    which they are None. Raises DataError where there is no index, and when it is asked with another model.
+    embedder: the model that made it, opened when the first question needs it; with its calibration a query of words
+    alone is answered by probabilities, and by whether anything fits. Raises DataError where there is no index, and when
+    it is asked with another model.
     """
 
-    def __init__(
-        self, where: str, embedder: Callable[[Settings], Embedder], *, calibration: Calibration | None = None
-    ) -> None:
-        self.where, self.calibration = where, calibration
+    def __init__(self, where: str, embedder: Callable[[Settings], Embedder]) -> None:
+        self.where = where
         self._open, self.store = embedder, Store(where)
 
     def __repr__(self) -> str:
@@ -101,7 +98,7 @@ class Index:
         listed = leaders[wanted - top : wanted]
         if sort == "date" and not ordered:
             listed.sort(key=lambda group: _newest(group[0]))
-        results, no_match = self._calibrated([_result(group) for group in listed], terms)
+        results, no_match = self._calibrated(asked, [_result(group) for group in listed], terms)
         return Page(
             results=tuple(results),
             page=page,
@@ -134,16 +131,23 @@ class Index:
         vectors = [known[each.words] if each.words else _seen(model, each) for each in terms]
         return combined(terms, np.stack(vectors))
 
-    def _calibrated(self, results: list[Result], terms: Sequence[Term]) -> tuple[list[Result], bool | None]:
-        """The results with their probabilities, and whether nothing fits; as they are without calibration."""
-        if self.calibration is None or not terms:
+    def _calibrated(
+        self, asked: "_Asked", results: list[Result], terms: Sequence[Term]
+    ) -> tuple[list[Result], bool | None]:
+        """The results with their probabilities, and whether nothing fits; as they are for any other query than one of
+        words, and without calibration."""
+        calibration = self.embedder.calibration if terms else None
+        if calibration is None or len(terms) > 1 or not terms[0].words:
             return results, None
-        kinds = {"words" if each.words else "picture" for each in terms}
-        chances = self.calibration(
-            np.array([each.score for each in results]), kinds.pop() if len(kinds) == 1 else "mixed"
-        )
-        results = [replace(each, probability=float(chance)) for each, chance in zip(results, chances, strict=True)]
-        return results, not any(each.exact or (each.probability or 0) >= NO_MATCH for each in results)
+        best_B, spread = asked.best(), asked.spread()
+        score_K = np.array([*best_B, *(each.score for each in results if each.score is not None)])
+        chance_K = calibration.probability(score_K[None], spread)[0]
+        told = []
+        for place, each in enumerate(results, len(best_B)):
+            among = np.flatnonzero(np.isclose(best_B, score_K[place], atol=1e-6))  # one of the best is no "other"
+            told.append(replace(each, probability=float(chance_K[among[0] if len(among) else place])))
+        nothing = bool(calibration.no_match(best_B[None], spread)[0])
+        return told, nothing and not any(each.exact for each in told)
 
     def _notes(self, terms: Sequence[Term]) -> Iterator[str]:
         for each in terms:
@@ -182,6 +186,20 @@ class _Asked:
             return
         for hit, filter_of in self._halves():
             yield from self._growing(filter_of, hit)
+
+    def best(self) -> np.ndarray:
+        """The highest cosines among all that pass the filter, best first. -> (at most BEST,)"""
+        assert self.query_D is not None
+        ways = {"where": self.where, "approximate": self.way}
+        rows = self.store.nearest(self.table, self.query_D, BEST, ["source", "path"], **ways)
+        return np.array([row["score"] for row in rows])
+
+    def spread(self) -> Spread:
+        """How the cosines lie over the whole table, told from some of its vectors."""
+        assert self.query_D is not None
+        vector_ND = self.store.vectors(self.table, SAMPLED)
+        some = Spread.of_scores((vector_ND @ self.query_D)[None])
+        return some._replace(count=self.store.count(self.table))
 
     def by_date(self) -> Iterator[dict[str, Any]]:
         """Everything that passes, the newest first."""
@@ -237,7 +255,7 @@ def _result(group: list[dict[str, Any]]) -> Result:
     return Result(
         path=_path(first),
         content=first["content"],
-        score=None if first["score"] is None else round(first["score"], 4),
+        score=first["score"],
         exact=first.get("hit", False),
         copies=tuple(map(_path, group[1:])),
         kept=kept,

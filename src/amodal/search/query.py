@@ -56,7 +56,9 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """As `amodal search --json` prints it."""
-        return {**vars(self), "copies": list(self.copies), "kept": {k: _plain(v) for k, v in self.kept.items()}}
+        score = None if self.score is None else round(self.score, 4)
+        kept = {name: _plain(value) for name, value in self.kept.items()}
+        return {**vars(self), "score": score, "copies": list(self.copies), "kept": kept}
 
 
 @dataclass(frozen=True)
