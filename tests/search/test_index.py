@@ -169,9 +169,10 @@ def test_a_language_that_the_model_does_not_know_is_told(filled: Any) -> None:
 
 
 class Steep:
-    """In a calibration's place: a score is its own chance, and nothing fits below 0.5; keeps what it was given."""
+    """In a calibration's place: a score is its own chance, and nothing fits below `least`; keeps what it was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, least: float = 0.5) -> None:
+        self.least = least
         self.given: list[tuple[np.ndarray, Spread]] = []
 
     def probability(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
@@ -179,7 +180,7 @@ class Steep:
         return score_QK / 2
 
     def no_match(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
-        return score_QK[:, 0] < 0.5
+        return score_QK[:, 0] < self.least
 
 
 def test_words_are_answered_by_probabilities(filled: Any) -> None:
@@ -200,8 +201,7 @@ def test_words_are_answered_by_probabilities(filled: Any) -> None:
 
 
 def test_no_good_match_is_said_and_hits_in_names_count(filled: Any) -> None:
-    filled.model.calibration = Steep()
-    filled.model.texts = lambda texts: np.tile(-filled.model._unit((128, 128, 250)).astype(np.float32), (len(texts), 1))
+    filled.model.calibration = Steep(least=2)
     assert filled.index().search("purple").no_match is True
     assert filled.index().search("purple").summary().startswith("no good match")
     assert len(filled.index().search("purple")) > 0  # listed all the same
