@@ -3,6 +3,7 @@
 B pictures · C channels · H W pixels · P patches (or places of the last feature map) · D width
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from amodal.core.batch import Tokens
 from amodal.core.errors import RecipeError
+from amodal.towers.foreign import OwnPreparation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +109,16 @@ def timm_network(
     except (RuntimeError, ValueError, OSError) as error:
         near = ", ".join(timm.list_models(f"*{name.split('_')[0].split('.')[0]}*")[:5]) or "see timm.list_models()"
         raise RecipeError(f"timm cannot build {name!r} ({error}); names like it: {near}") from error
+
+
+def timm_preparation(network: Any) -> OwnPreparation:
+    """How timm prepares pictures for this network: its size, share that is cropped, interpolation, mean and std."""
+    from timm.data.config import resolve_data_config
+    from timm.data.transforms_factory import create_transform
+
+    config = resolve_data_config({}, model=network)
+    prepare: Any = create_transform(**config)  # its type allows for training, too
+    return OwnPreparation(prepare, told=json.dumps(config, sort_keys=True, default=str))
 
 
 def timm_source(name: str) -> dict[str, Any]:
