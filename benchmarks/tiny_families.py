@@ -28,8 +28,8 @@ TEXTS = (
     "",
     "a very long story of a red circle beside a blue square under a yellow triangle that goes on and on " * 2,
 )
-SIDE = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-SEEN = {**SIDE, "image_size": SIZE, "patch_size": 8}
+SIDE: dict[str, Any] = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+SEEN: dict[str, Any] = {**SIDE, "image_size": SIZE, "patch_size": 8}
 PACKED = {name: value for name, value in SEEN.items() if name != "image_size"}
 
 
@@ -211,7 +211,7 @@ def align(folder: Path) -> Peer:
     words = wordpiece(folder, context=512)
     small = {"width_coefficient": 0.5, "depth_coefficient": 0.1, "hidden_dim": 24, "image_size": SIZE}
     text = {**SIDE, **_text(words, 512)}
-    config = transformers.AlignConfig(text_config=text, vision_config=small, projection_dim=24)
+    config = transformers.AlignConfig(text_config=text, vision_config=small, projection_dim=160)  # of its last stage
     processor = transformers.EfficientNetImageProcessor(size={"height": SIZE, "width": SIZE})
     return hub_peer(folder, transformers.AlignModel(config), processor, words, "max_length", 64)
 
@@ -267,12 +267,12 @@ def owlvit(folder: Path) -> Peer:
     return hub_peer(folder, transformers.OwlViTModel(config), processor, words, "max_length", 16)
 
 
-OPEN_CLIP = {
+OPEN_CLIP: dict[str, Any] = {
     "embed_dim": 24,
     "vision_cfg": {"image_size": SIZE, "layers": 2, "width": WIDTH, "head_width": 16, "patch_size": 8},
     "text_cfg": {"context_length": CONTEXT, "vocab_size": 49408, "width": WIDTH, "heads": 2, "layers": 2},
 }
-OPEN_SIGLIP = {
+OPEN_SIGLIP: dict[str, Any] = {
     "embed_dim": WIDTH,
     "init_logit_bias": -10,
     "custom_text": True,
@@ -336,6 +336,32 @@ def open_clip_file(folder: Path) -> Peer:
     asked, _, prepare = open_clip.create_model_and_transforms("amodal-tiny", pretrained=str(folder / "weights.pt"))
     asks = open_clip_asks(asked.eval(), prepare, open_clip.get_tokenizer("amodal-tiny"))
     return Peer(f"open_clip:amodal-tiny:{folder / 'weights.pt'}", *asks)
+
+
+def joined(folder: Path) -> Peer:
+    """A timm network and a BERT, each in a folder. The vectors are those of the towers, before any head."""
+    import timm
+    from timm.data import create_transform, resolve_data_config
+    from timm.models import save_for_hf
+
+    words = wordpiece(folder / "bert")
+    for part in (words, seeded(transformers.BertModel(transformers.BertConfig(**SIDE, **_text(words))))):
+        part.save_pretrained(folder / "bert")
+    network = timm.create_model("test_resnet")
+    save_for_hf(network, folder / "network", safe_serialization=True)
+    seen = timm.create_model(f"local-dir:{folder / 'network'}", pretrained=True, num_classes=0).eval()
+    prepare: Any = create_transform(**resolve_data_config({}, model=seen))
+    read = transformers.BertModel.from_pretrained(folder / "bert").eval()
+
+    def images(shown: Sequence[Image.Image]) -> np.ndarray:
+        return unit(seen(torch.stack([prepare(image.convert("RGB")) for image in shown])))
+
+    def texts(said: Sequence[str]) -> np.ndarray:
+        found = words(list(said), padding=True, truncation=True, return_tensors="pt")
+        weight = found["attention_mask"][..., None]
+        return unit((read(**found).last_hidden_state * weight).sum(1) / weight.sum(1))
+
+    return Peer(f"timm:local-dir:{folder / 'network'}+hf:{folder / 'bert'}", images, texts)
 
 
 Family = Callable[[Path], Peer]

@@ -4,6 +4,7 @@ B texts · L tokens
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,7 +72,9 @@ class OpenClipTokenizer:
 
 def _hashed(inner: Any, *details: object) -> str:
     words = inner.get_vocab() if hasattr(inner, "get_vocab") else inner.encoder
-    backend = getattr(inner, "backend_tokenizer", None)  # a fast one tells its merges and rules, too
-    rules = backend.to_str() if backend is not None else getattr(inner, "bpe_ranks", "")
+    rules = getattr(inner, "bpe_ranks", "")
+    if (backend := getattr(inner, "backend_tokenizer", None)) is not None:
+        rules = json.loads(backend.to_str())
+        del rules["truncation"], rules["padding"]  # those of the last call
     told = (type(inner).__name__, getattr(inner, "padding_side", ""), sorted(words.items()), rules, details)
     return hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).hexdigest()

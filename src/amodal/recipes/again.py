@@ -64,14 +64,16 @@ def evaluate_run(
 
 
 def _rows(recipe: Recipe | None, data: str, split: str, run: str | Path) -> Table:
-    if recipe is None and not data:
-        raise UsageError(f"{run} was not trained here and has no test split of its own; say on what: --data PATH")
-    if recipe is not None and recipe.data.stream and not data:
+    if recipe is None:
+        if not data:
+            raise UsageError(f"{run} was not trained here and has no test split of its own; say on what: --data PATH")
+        table = open_table(data)
+    elif recipe.data.stream and not data:
         return judged_tables(recipe)[split or "test"]
-    skipping = {} if recipe is None else {"max_skipped": recipe.data.max_skipped}
-    table = open_table(data or recipe.data.source, **skipping)
-    if recipe is not None and not data:
-        return table.with_split(recipe.training.seed, recipe.data.split).split(split or "test")
+    else:
+        table = open_table(data or recipe.data.source, max_skipped=recipe.data.max_skipped)
+        if not data:
+            return table.with_split(recipe.training.seed, recipe.data.split).split(split or "test")
     splits = {row.attributes.get("split", "") for row in table.rows}
     if split or "test" in splits:
         return table.split(split or "test")

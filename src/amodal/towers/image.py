@@ -58,7 +58,7 @@ class TimmTower(nn.Module):
         arguments = {"num_classes": 0, **size, **(options or {})}
         self.network = timm_network(name, pretrained=pretrained, options=arguments, known=known)
         config = self.network.pretrained_cfg
-        self.preprocessing = ImagePreprocessing(
+        self.preprocessing: ImagePreprocessing | OwnPreparation = ImagePreprocessing(
             size=image_size or config["input_size"][-1], mean=tuple(config["mean"]), std=tuple(config["std"])
         )
         self._built_as = f"name={name}, options={options or {}}"

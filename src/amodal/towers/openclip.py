@@ -36,8 +36,7 @@ def open_clip_dual_encoder(source: str) -> Foreign:
     folder = Path(source)
     if folder.is_dir():
         name, weights = f"local-dir:{folder}", ""
-        has_weights = any(folder.glob(f"*.{ending}") for ending in ("safetensors", "bin", "pth"))
-        if not has_weights:
+        if not any(path.suffix in (".safetensors", ".bin", ".pth") for path in folder.iterdir()):
             raise WeightsError(f"{folder} holds no weights; put open_clip_model.safetensors beside {FOLDER_CONFIG}")
     elif "/" in architecture and not weights:
         name = f"hf-hub:{architecture}"
