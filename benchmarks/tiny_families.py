@@ -341,14 +341,15 @@ def open_clip_file(folder: Path) -> Peer:
 def joined(folder: Path) -> Peer:
     """A timm network and a BERT, each in a folder. The vectors are those of the towers, before any head."""
     import timm
-    from timm.data import create_transform, resolve_data_config
+    from timm.data.config import resolve_data_config
+    from timm.data.transforms_factory import create_transform
     from timm.models import save_for_hf
 
     words = wordpiece(folder / "bert")
     for part in (words, seeded(transformers.BertModel(transformers.BertConfig(**SIDE, **_text(words))))):
         part.save_pretrained(folder / "bert")
     network = timm.create_model("test_resnet")
-    save_for_hf(network, folder / "network", safe_serialization=True)
+    save_for_hf(network, str(folder / "network"), safe_serialization=True)
     seen = timm.create_model(f"local-dir:{folder / 'network'}", pretrained=True, num_classes=0).eval()
     prepare: Any = create_transform(**resolve_data_config({}, model=seen))
     read = transformers.BertModel.from_pretrained(folder / "bert").eval()

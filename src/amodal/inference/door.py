@@ -7,7 +7,7 @@ from amodal.core.errors import RunError, UsageError
 from amodal.features import FeatureCache
 from amodal.inference.fused import FusedModel
 from amodal.inference.model import Model
-from amodal.recipes import SceneRecipe, is_run, load_any_model, load_run, read_calibration, read_recipe
+from amodal.recipes import SceneRecipe, is_foreign, load_any_model, load_run, read_calibration, read_recipe
 from amodal.recipes import load_fused as load_fused_run
 from amodal.runs import RunFolder
 
@@ -65,8 +65,8 @@ def load_fused(source: str | Path, *, device: str = "auto", cache: FeatureCache 
 
 def load_any(source: str | Path | None = None, *, device: str = "auto") -> Model | FusedModel:
     """Whatever can `match`: by `load_fused` a run that learnt from scenes, by `load` anything else."""
-    if source is not None and is_run(source):
-        recipe = RunFolder(source).recipe
+    if source is not None and not is_foreign(source):
+        recipe = RunFolder(_folder(source)).recipe
         if recipe.exists() and isinstance(read_recipe(str(recipe)), SceneRecipe):
             return load_fused(source, device=device)
     return load(source, device=device)
@@ -75,5 +75,5 @@ def load_any(source: str | Path | None = None, *, device: str = "auto") -> Model
 def _folder(source: str | Path) -> Path:
     path = Path(source)
     if not path.is_dir():
-        raise UsageError(f"there is no run at {path}; give the folder of one that learnt from scenes")
+        raise UsageError(f"there is no model at {path}; give a run folder, or nothing for the packaged default")
     return path

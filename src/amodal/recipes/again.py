@@ -12,7 +12,7 @@ from amodal.evaluation import templates_for
 from amodal.features import FeatureCache
 from amodal.metrics import Figure
 from amodal.recipes.catalogue import read_recipe
-from amodal.recipes.foreign import is_run, load_any_model
+from amodal.recipes.foreign import is_foreign, load_any_model
 from amodal.recipes.judge import judge
 from amodal.recipes.pairs import judged_pairs
 from amodal.recipes.scene_run import evaluate_scenes
@@ -39,11 +39,13 @@ def evaluate_run(
     split: one of the source's, by default test where there is one, else all rows; templates and candidates: in place
     of the recipe's. Inputs that cannot be used are told by `say`.
     """
-    folder = RunFolder(run)
-    if is_run(run) and folder.recipe.exists() and isinstance(written := read_recipe(str(folder.recipe)), SceneRecipe):
-        if data or templates or candidates is not None:
-            raise UsageError(f"{run} learnt from scenes and is judged on their splits; give --split alone")
-        return evaluate_scenes(written, folder, split=split, device=device, cache=cache)
+    if not is_foreign(run):
+        folder = RunFolder.open(run)
+        written = read_recipe(str(folder.recipe))
+        if isinstance(written, SceneRecipe):
+            if data or templates or candidates is not None:
+                raise UsageError(f"{run} learnt from scenes and is judged on their splits; give --split alone")
+            return evaluate_scenes(written, folder, split=split, device=device, cache=cache)
     loaded = load_any_model(run, device=device, cache=cache)
     table = _rows(loaded.recipe, data, split, run)
     changes: dict[str, object] = {}

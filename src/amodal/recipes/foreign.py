@@ -14,6 +14,7 @@ from amodal.models import DualEncoder, ProjectionHead, UnitLength
 from amodal.recipes.load import Loaded, load_run
 from amodal.recipes.schema import EvaluationConfig
 from amodal.towers import (
+    FOLDER_CONFIG,
     Foreign,
     ForeignImageTower,
     ForeignTextTower,
@@ -39,32 +40,27 @@ def load_any_model(source: str | Path, *, device: torch.device, cache: FeatureCa
     """
     name, path = str(source), Path(source)
     kind, _, rest = name.partition(":")
-    if kind == "open_clip":
-        return _from_open_clip(rest, device, cache)
-    if kind == "timm":
-        return _joined(rest, device, cache)
-    if kind == "hf":
-        return _from_hub(rest, device, cache)
+    if kind in _KINDS:
+        return _KINDS[kind](rest, device, cache)
+    if is_foreign(source):
+        opened = _from_open_clip if (path / FOLDER_CONFIG).exists() else _from_hub
+        return opened(name, device, cache)
     if path.is_dir():
-        if (path / "open_clip_config.json").exists():
-            return _from_open_clip(name, device, cache)
-        if "model_type" in _config_of(path):
-            return _from_hub(name, device, cache)
         return load_run(path, device=device, cache=cache)
     if path.is_file():
         raise UsageError(
             f"{path} is a file: give the folder that describes the model, too; "
             f"open_clip's weights are opened as open_clip:ARCHITECTURE:{path}"
         )
-    if _may_be_of_a_hub(name):
-        return _from_hub(name, device, cache)
     raise UsageError(f"there is no model at {name}; give {_FORMS}, or nothing for the packaged default")
 
 
-def is_run(source: str | Path) -> bool:
-    """Whether this is the folder of a run, whole or not, and not a model of another library."""
-    path = Path(source)
-    return path.is_dir() and not (path / "open_clip_config.json").exists() and "model_type" not in _config_of(path)
+def is_foreign(source: str | Path) -> bool:
+    """Whether this names a model of another library, there or not, and not the folder of a run."""
+    name, path = str(source), Path(source)
+    if path.is_dir():
+        return (path / FOLDER_CONFIG).exists() or "model_type" in _config_of(path)
+    return name.partition(":")[0] in _KINDS or (_may_be_of_a_hub(name) and not path.exists())
 
 
 def _may_be_of_a_hub(name: str) -> bool:
@@ -117,3 +113,6 @@ def _joined(source: str, device: torch.device, cache: FeatureCache) -> Loaded:
     model = DualEncoder(image, text, *heads).requires_grad_(False).eval().to(device)
     words = HubTokenizer(tokenizer, context_length=length, fixed_length=False)
     return Loaded(Encoder(model, words, cache, device), math.log(1 / 0.07), EvaluationConfig())
+
+
+_KINDS = {"open_clip": _from_open_clip, "timm": _joined, "hf": _from_hub}

@@ -11,12 +11,13 @@ from amodal.towers.foreign import Foreign, ForeignImageTower, ForeignTextTower, 
 from amodal.towers.hub import hub_dual_encoder, hub_tokenizer
 from amodal.towers.huggingface import HuggingFaceTextTower
 from amodal.towers.image import ImagePreprocessing, TimmTower, timm_network, timm_preparation, timm_source
-from amodal.towers.openclip import open_clip_dual_encoder
+from amodal.towers.openclip import FOLDER_CONFIG, open_clip_dual_encoder
 from amodal.towers.packaged import PACKAGED_IMAGE, packaged_image_network, packaged_text_folder
 from amodal.towers.stages import StageTower
 from amodal.towers.text import TextTransformer
 
 __all__ = [
+    "FOLDER_CONFIG",
     "PACKAGED_IMAGE",
     "ConSETower",
     "Foreign",
