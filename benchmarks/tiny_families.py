@@ -119,7 +119,8 @@ def unigram(folder: Path, context: int = CONTEXT) -> Any:
 
 
 def _clip_words(folder: Path) -> Any:
-    return bpe(folder, start="<|startoftext|>", end="<|endoftext|>", pad="<|endoftext|>")
+    told = {"model_input_names": ["input_ids", "attention_mask"]}
+    return bpe(folder, start="<|startoftext|>", end="<|endoftext|>", pad="<|endoftext|>", **told)
 
 
 def _clip_text(tokenizer: Any) -> dict[str, Any]:
@@ -220,7 +221,7 @@ def chinese_clip(folder: Path) -> Peer:
     """Chinese-CLIP (Yang et al. 2022): a ViT and BERT."""
     words = wordpiece(folder)
     config = transformers.ChineseCLIPConfig(text_config={**SIDE, **_text(words)}, vision_config=SEEN, projection_dim=24)
-    processor = _square("ChineseCLIPImageProcessor")
+    processor = transformers.ChineseCLIPImageProcessor(size={"height": SIZE, "width": SIZE}, do_center_crop=False)
     return hub_peer(folder, transformers.ChineseCLIPModel(config), processor, words, True, None)
 
 

@@ -1,5 +1,6 @@
 """Tokenizers of other libraries behind the face of our own."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -39,6 +40,18 @@ def test_its_name_does_not_change_by_use_and_half_an_emoji_is_read(inner: Any) -
     tokenizer(["a \ud83d b", ""])
     assert tokenizer.fingerprint() == name
     assert HubTokenizer(inner, context_length=11, fixed_length=False).fingerprint() != name
+
+
+def test_threads_may_share_one(inner: Any) -> None:
+    tokenizer = HubTokenizer(inner, context_length=12, fixed_length=False)
+    lines = [f"cat {'dog ' * (number % 9)}" for number in range(200)]
+
+    def read(number: int) -> Any:
+        return tokenizer.lengths(lines) if number % 2 else tokenizer(lines)[0].tolist()
+
+    with ThreadPoolExecutor(4) as pool:
+        for number, found in enumerate(pool.map(read, range(32))):
+            assert found == read(number)
 
 
 def test_open_clips_own() -> None:

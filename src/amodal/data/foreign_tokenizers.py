@@ -6,6 +6,7 @@ B texts · L tokens
 import hashlib
 import json
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import torch
@@ -23,22 +24,25 @@ class HubTokenizer:
 
     def __init__(self, inner: Any, *, context_length: int, fixed_length: bool) -> None:
         self._inner, self.context_length, self.fixed_length = inner, context_length, fixed_length
+        self._lock = Lock()  # it is set to padding and length before it reads: one thread at a time
 
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Ids and mask. -> (B, L) int64, (B, L) bool"""
-        found = self._inner(
-            [sound(text) for text in texts],
-            padding="max_length" if self.fixed_length else "longest",
-            truncation=True,
-            max_length=self.context_length,
-            return_tensors="pt",
-        )
+        with self._lock:
+            found = self._inner(
+                [sound(text) for text in texts],
+                padding="max_length" if self.fixed_length else "longest",
+                truncation=True,
+                max_length=self.context_length,
+                return_tensors="pt",
+            )
         ids = found["input_ids"]
         return ids, found["attention_mask"].bool() if "attention_mask" in found else torch.ones_like(ids).bool()
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text before any is cut off."""
-        return [len(ids) for ids in self._inner([sound(text) for text in texts], verbose=False)["input_ids"]]
+        with self._lock:
+            return [len(ids) for ids in self._inner([sound(text) for text in texts], verbose=False)["input_ids"]]
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything that decides the ids."""
@@ -51,10 +55,12 @@ class OpenClipTokenizer:
 
     def __init__(self, inner: Any) -> None:
         self._inner, self.context_length = inner, int(inner.context_length)
+        self._lock = Lock()  # as above; one of open_clip's kinds is a tokenizer of transformers
 
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Ids and mask. -> (B, L) int64, (B, L) bool"""
-        ids = self._inner([sound(text) for text in texts])
+        with self._lock:
+            ids = self._inner([sound(text) for text in texts])
         return ids, torch.ones_like(ids).bool()
 
     def lengths(self, texts: Sequence[str]) -> list[int]:

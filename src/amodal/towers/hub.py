@@ -83,7 +83,7 @@ def hub_tokenizer(source: str, network: Any) -> tuple[Any, int]:
 def why_not(error: BaseException) -> str:
     """An error of another library in one line; torch would tell how to read an unsafe pickle all the same."""
     said = str(error).strip() or type(error).__name__
-    if "weights_only" in said:
+    if any("weights_only" in str(each) for each in (error, error.__cause__, error.__context__)):
         return "its weights are a pickle of more than tensors, or TorchScript, which could run code; get safetensors"
     return said.splitlines()[0]
 
