@@ -94,6 +94,14 @@ def test_transparent_pictures_are_seen_on_white(tmp_path: Path) -> None:
     np.testing.assert_allclose(amodal.load(peer.source).encode_image(square), peer.images([white])[0], atol=1e-4)
 
 
+def test_a_jpeg_is_seen_in_full(tmp_path: Path) -> None:
+    peer, path = made.clip(tmp_path / "clip"), tmp_path / "large.jpg"
+    made.pictures()[0].resize((900, 600)).save(path, quality=80)
+    np.testing.assert_allclose(
+        amodal.load(peer.source).encode_image(path), peer.images([Image.open(path)])[0], atol=1e-4
+    )
+
+
 def test_wrong_padding_would_be_seen(tmp_path: Path) -> None:
     """The guard of this file: SigLIP padded to the longest text gives other vectors."""
     peer = made.siglip(tmp_path / "siglip")

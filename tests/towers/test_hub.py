@@ -133,6 +133,15 @@ def test_a_family_that_reads_its_padding_is_found_out(clip: Path, tmp_path: Path
     assert not hub_dual_encoder(str(clip)).fixed_length
 
 
+def test_halves_are_computed_in_full_precision(clip: Path, tmp_path: Path) -> None:
+    transformers.CLIPModel.from_pretrained(clip).half().save_pretrained(tmp_path)
+    for name in clip.iterdir():
+        if not (tmp_path / name.name).exists():
+            shutil.copy(name, tmp_path)
+    assert load_file(tmp_path / "model.safetensors")["visual_projection.weight"].dtype == torch.float16
+    assert ForeignImageTower(hub_dual_encoder(str(tmp_path))).network.visual_projection.weight.dtype == torch.float32
+
+
 def test_the_scale_is_a_logarithm(clip: Path, tmp_path: Path) -> None:
     assert hub_dual_encoder(str(clip)).logit_scale == pytest.approx(2.6592)
     made.align(tmp_path)  # which keeps a temperature

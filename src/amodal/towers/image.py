@@ -6,6 +6,7 @@ B pictures · C channels · H W pixels · P patches (or places of the last featu
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import timm
@@ -103,6 +104,9 @@ def timm_network(
 
     known: what `timm_source` gave for this name; then neither a hub nor a folder is asked, and weights are fresh.
     """
+    kind, _, folder = name.partition(":")
+    if known is None and pretrained and kind == "local-dir" and not any(Path(folder).glob("*.safetensors")):
+        raise RecipeError(f"{folder} holds no safetensors, and timm may unpickle anything else; convert its weights")
     source = known or {"model_name": name, "pretrained": pretrained}
     try:
         return timm.create_model(**{**source, **(options or {})})
