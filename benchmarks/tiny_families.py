@@ -119,8 +119,9 @@ def unigram(folder: Path, context: int = CONTEXT) -> Any:
 
 
 def _clip_words(folder: Path) -> Any:
-    told = {"model_input_names": ["input_ids", "attention_mask"]}
-    return bpe(folder, start="<|startoftext|>", end="<|endoftext|>", pad="<|endoftext|>", **told)
+    names = ["input_ids", "attention_mask"]
+    end = "<|endoftext|>"
+    return bpe(folder, start="<|startoftext|>", end=end, pad=end, model_input_names=names)
 
 
 def _clip_text(tokenizer: Any) -> dict[str, Any]:
