@@ -160,6 +160,34 @@ def test_every_verb_takes_such_a_model(tmp_path: Path, shapes: Path, cli: Callab
     assert answer.code == 0, answer.err
 
 
+def test_it_is_calibrated_on_pairs_of_ones_own(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    source, rows = made.clip(tmp_path / "clip").source, ["image,caption"]
+    for number in range(24):
+        Image.new("RGB", (24, 24), (number * 10, 255 - number * 10, number * 77 % 256)).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,a square of tone {number}")
+    (tmp_path / "tones.csv").write_text("\n".join(rows))
+    answer = cli("calibrate", source)
+    assert answer.code == 2
+    assert "--data" in answer.err
+    assert cli("calibrate", "nobody/nothing", "--data", tmp_path / "tones.csv").code == 2  # where to write it?
+    answer = cli("calibrate", source, "--data", tmp_path / "tones.csv", "--json")
+    assert answer.code == 0, answer.err
+    (best, _) = amodal.load(source).classify(made.pictures()[0], ["a cat", "a dog"])
+    assert best["probability"] is not None
+
+
+def test_an_index_takes_such_a_model(tmp_path: Path, shapes: Path, cli: Callable[..., Any]) -> None:
+    pytest.importorskip("lancedb")
+    source, index = made.clip(tmp_path / "clip").source, tmp_path / "index"
+    answer = cli("index", shapes, "--out", index, "--model", source, "--json")
+    assert answer.code == 0, answer.err
+    answer = cli("search", index, "a red circle", "--json")  # by the model that made it
+    assert answer.code == 0, answer.err
+    assert '"path"' in answer.out
+    other = made.siglip(tmp_path / "siglip").source
+    assert cli("search", index, "a red circle", "--model", other).code != 0
+
+
 def _without_cache(model: Model) -> Model:
     """The same model with nothing remembered, so that all is computed alone."""
     return Model(replace(model.encoder, cache=None), name=model.name, logit_scale=0.0, templates="plain")
