@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 PIP_ARGS ?=
-BENCH ?= $(filter-out $(addprefix benchmarks/,timing.py same_weights.py open_clip_loop.py),$(wildcard benchmarks/*.py))
+BENCH ?= $(filter-out $(addprefix benchmarks/,timing.py same_weights.py open_clip_loop.py tiny_families.py),$(wildcard benchmarks/*.py))
 
 VENV := .venv
 BIN := $(VENV)/bin

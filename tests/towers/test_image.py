@@ -1,5 +1,6 @@
 """Any timm network as a tower: shapes, and the pooled vector timm itself gives."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import timm
 import torch
 
 from amodal.core.errors import RecipeError
-from amodal.towers import TimmTower
+from amodal.towers import TimmTower, timm_network
 
 SWIN = {"depths": (1, 1), "embed_dim": 12, "num_heads": (1, 2)}
 # name, image size, options that keep it small, places, width of a place
@@ -112,3 +113,9 @@ def test_frozen_statistics_stay_while_the_tower_is_trained() -> None:
     free = TimmTower("resnet18", image_size=64).train()
     free(pixels(64, 4))
     assert not torch.equal(free.network.bn1.running_mean, torch.zeros(64))
+
+
+def test_a_folder_of_pickled_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(RecipeError, match="holds no safetensors"):
+        timm_network(f"local-dir:{tmp_path}", pretrained=True)

@@ -8,7 +8,7 @@ from amodal.audit.pictures import splits_of
 from amodal.audit.wording import many
 from amodal.data.languages import script_of
 from amodal.data.rows import Row, Table
-from amodal.data.tokenizers import Tokenizer
+from amodal.data.tokenizers import WordsToIds
 
 SHORT = 3
 """Letters and digits that a caption should have at least; one sign of Chinese, Japanese or Korean is a word."""
@@ -26,7 +26,7 @@ def caption_groups(rows: Sequence[Row]) -> dict[str, list[int]]:
     return {text: numbers for text, numbers in said.items() if len(numbers) > 1}
 
 
-def caption_findings(table: Table, tokenizer: Tokenizer, english_only: bool) -> Iterator[Finding]:
+def caption_findings(table: Table, tokenizer: WordsToIds, english_only: bool) -> Iterator[Finding]:
     """What single captions are found to be. english_only: whether they will be read by the packaged text tower."""
     rows = table.rows
     empty = tuple(Case((key,), (), why) for key, why in table.skipped.entries if why.startswith("empty caption"))
@@ -110,7 +110,7 @@ def _says_nothing(text: str) -> bool:
     return sum(sign.isalnum() for sign in text) < SHORT and script_of(text) not in _WHOLE_WORDS
 
 
-def _long(rows: Sequence[Row], tokenizer: Tokenizer) -> Iterator[Finding]:
+def _long(rows: Sequence[Row], tokenizer: WordsToIds) -> Iterator[Finding]:
     texts, context = list(_texts(rows)), tokenizer.context_length
     over: list[tuple[int, int]] = []
     for start in range(0, len(texts), _TEXTS_AT_ONCE):

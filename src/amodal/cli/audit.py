@@ -19,7 +19,9 @@ def audit() -> None:
 
 @app.command("limits")
 def limits(
-    runs: list[str] = typer.Argument(None, help="Run folders, side by side; by default the packaged model."),
+    runs: list[str] = typer.Argument(
+        None, help="Run folders or CLIP-like models, side by side; by default the packaged one."
+    ),
     count: int = typer.Option(400, help="Trials for each limit, as far as there are so many."),
     split: str = typer.Option("seen", help="Of the scenes: seen, held-out-concepts, held-out-combinations ..."),
     out: Path = typer.Option(Path("limits"), help="The folder that gets limits.html."),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def classify(
     pictures: list[Path] = typer.Argument(help="Pictures, or folders of them."),
     labels: str = typer.Option(help="Labels, separated by commas."),
-    model: str = typer.Option("", help="A run folder; by default the packaged model."),
+    model: str = typer.Option("", help="A run folder or any CLIP-like model; by default the packaged one."),
     top: int = typer.Option(5, min=1, help="How many labels to print for a picture."),
     device: str = typer.Option("auto", help="auto, cpu, cuda or mps."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object with every label."),

@@ -19,7 +19,9 @@ FEW_PICTURES = 2000
 def doctor(
     data: str = typer.Argument(help="A caption table, a folder of pictures, shards, or `bundled`."),
     out: Path = typer.Option(Path("doctor"), help="The folder that gets doctor.html."),
-    model: str = typer.Option("", help="A run folder: ranks the pairs that it doubts, and counts in its tokens."),
+    model: str = typer.Option(
+        "", help="A run folder or any CLIP-like model: ranks the pairs that it doubts, and counts in its tokens."
+    ),
     device: str = typer.Option("auto", help="auto, cpu, cuda or mps; for --model."),
     as_json: bool = typer.Option(False, "--json", help="Print everything as one JSON object."),
 ) -> None:

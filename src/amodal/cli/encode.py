@@ -11,7 +11,7 @@ from amodal.cli.shown import say
 def encode(
     data: str = typer.Argument(help="A caption table, a folder of pictures, shards, or `bundled`."),
     out: Path = typer.Option(help="The Parquet file to write."),
-    model: str = typer.Option("", help="A run folder; by default the packaged model."),
+    model: str = typer.Option("", help="A run folder or any CLIP-like model; by default the packaged one."),
     kind: str = typer.Option("float32", "--type", help="float32, float16, or int8 with a scale a vector."),
     device: str = typer.Option("auto", help="auto, cpu, cuda or mps."),
 ) -> None:

@@ -1,14 +1,12 @@
 """amodal evaluate: judge a run on its own test split or on any source."""
 
-from pathlib import Path
-
 import typer
 
 from amodal.cli.shown import print_figures, print_json, say
 
 
 def evaluate(
-    run: Path = typer.Argument(help="A run folder."),
+    run: str = typer.Argument(help="A run folder, or with --data any CLIP-like model."),
     data: str = typer.Option("", help="What to judge it on; by default the test split of its own data."),
     split: str = typer.Option("", help="A split of the source; by default test where there is one, else everything."),
     templates: str = typer.Option("", help="Prompt templates for zero-shot; by default those of the recipe."),
@@ -37,6 +35,6 @@ def evaluate(
         say=say,
     )
     if as_json:
-        print_json({"run": str(run), "figures": {name: figure.to_json() for name, figure in figures.items()}})
+        print_json({"run": run, "figures": {name: figure.to_json() for name, figure in figures.items()}})
     else:
         print_figures(figures)

@@ -10,7 +10,7 @@ from amodal.cli.shown import print_json, say
 def index(
     source: str = typer.Argument("", help="A folder of pictures, a caption table, shards, or `bundled`."),
     out: str = typer.Option("", help="The index: a folder, or the URL of an object store."),
-    model: str = typer.Option("", help="A run folder; by default the packaged model."),
+    model: str = typer.Option("", help="A run folder or any CLIP-like model; by default the packaged one."),
     place: bool | None = typer.Option(None, "--place/--no-place", help="Keep where a photograph was taken, too."),
     embeddings: Path | None = typer.Option(None, help="Vectors that `amodal encode` wrote, to be used where they fit."),
     gone: bool = typer.Option(False, "--gone", help="What is not there is deleted, though its whole folder is away."),

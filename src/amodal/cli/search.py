@@ -20,7 +20,7 @@ def search(
     sort: str = typer.Option("score", help="score or date."),
     at_least: float | None = typer.Option(None, help="The cosine below which a picture is left out."),
     paths: bool = typer.Option(False, "--paths", help="Print nothing but paths, one a line."),
-    model: str = typer.Option("", help="A run folder; by default the model that made the index."),
+    model: str = typer.Option("", help="A run folder or any CLIP-like model; by default the one that made the index."),
     device: str = typer.Option("auto", help="auto, cpu, cuda or mps."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:

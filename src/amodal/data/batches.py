@@ -18,7 +18,7 @@ from amodal.core.ranks import ALONE, Ranks
 from amodal.core.seeds import generator_for
 from amodal.data.pictures import BrokenPicture
 from amodal.data.rows import Row, SkipLog
-from amodal.data.tokenizers import Tokenizer
+from amodal.data.tokenizers import WordsToIds
 
 Part = Callable[[list[int], slice, torch.Generator], Mapping[str, Any]]
 """Row numbers of a batch, which of them are wanted, and a generator -> the fields of `Batch` for one modality.
@@ -36,7 +36,7 @@ class Captions:
     left_out: the largest share of a caption's words that `fewer_words` leaves out.
     """
 
-    def __init__(self, captions: Sequence[Sequence[str]], tokenizer: Tokenizer, *, left_out: float = 0.0) -> None:
+    def __init__(self, captions: Sequence[Sequence[str]], tokenizer: WordsToIds, *, left_out: float = 0.0) -> None:
         self._captions, self._tokenizer, self._left_out = captions, tokenizer, left_out
 
     def __call__(self, rows: list[int], own: slice, draw: torch.Generator) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from amodal.data.batches import Captions, each_own, made_ahead, own_share
 from amodal.data.pictures import BrokenPicture
 from amodal.data.rows import Row, Skipped
 from amodal.data.shard_index import Recent, Shards
-from amodal.data.tokenizers import Tokenizer
+from amodal.data.tokenizers import WordsToIds
 
 MOST_DRAWN = 1000
 """Replacements that are drawn for one broken sample before the shards are given up."""
@@ -102,7 +102,7 @@ class ShardBatches(Dataset[_Made]):
         self,
         shards: Shards,
         prepare: Callable[[Image.Image, torch.Generator], Tensor],
-        tokenizer: Tokenizer,
+        tokenizer: WordsToIds,
         *,
         batch_size: int,
         seed: int,

@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import tokenizers
 import torch
@@ -20,6 +21,27 @@ from amodal.core.files import atomic_write
 START, END, PAD, UNKNOWN = "<|start|>", "<|end|>", "<|pad|>", "<|unknown|>"
 NO_CAPTIONS = "no captions to train a tokenizer on; check the caption column"
 _NORMAL = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+
+
+class WordsToIds(Protocol):
+    """What a text tower needs: a tokenizer of ours, or one that came with a model of another library."""
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of the longest text; the rest is cut off."""
+        ...
+
+    def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Ids and mask, True = real. -> (B, L) int64, (B, L) bool"""
+        ...
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text before any is cut off."""
+        ...
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of everything that decides the ids."""
+        ...
 
 
 class Tokenizer:
@@ -37,7 +59,7 @@ class Tokenizer:
 
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Ids and mask, padded to the longest of these texts. -> (B, L) int64, (B, L) bool"""
-        rows = [encoding.ids for encoding in self._inner.encode_batch([_sound(text) for text in texts])]
+        rows = [encoding.ids for encoding in self._inner.encode_batch([sound(text) for text in texts])]
         length = max((len(row) for row in rows), default=0)
         ids = torch.full((len(rows), length), self._pad, dtype=torch.int64)
         mask = torch.zeros((len(rows), length), dtype=torch.bool)
@@ -48,11 +70,11 @@ class Tokenizer:
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text before any is cut off."""
-        return [len(encoding.ids) for encoding in self._plain.encode_batch([_sound(text) for text in texts])]
+        return [len(encoding.ids) for encoding in self._plain.encode_batch([sound(text) for text in texts])]
 
     def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """For each token that `__call__` gives which characters of the text it stands for, (0, 0) for a special one."""
-        return [encoding.offsets for encoding in self._inner.encode_batch([_sound(text) for text in texts])]
+        return [encoding.offsets for encoding in self._inner.encode_batch([sound(text) for text in texts])]
 
     @property
     def vocabulary(self) -> int:
@@ -73,7 +95,7 @@ def train_bpe(texts: Iterable[str], *, vocabulary: int, context_length: int) -> 
 
     The same texts give the same tokenizer. Raises DataError when there is no text.
     """
-    captions = sorted({_sound(text) for text in texts})
+    captions = sorted({sound(text) for text in texts})
     if not captions:
         raise DataError(NO_CAPTIONS)
     inner = tokenizers.Tokenizer(models.BPE())
@@ -102,7 +124,7 @@ def train_words(texts: Sequence[str], pairs: Sequence[str], *, shared_by: int, c
     used = {
         (word, pair)
         for text, pair in zip(texts, pairs, strict=True)
-        for word, _ in split.pre_tokenize_str(_NORMAL.normalize_str(_sound(text)))
+        for word, _ in split.pre_tokenize_str(_NORMAL.normalize_str(sound(text)))
     }
     used_by = Counter(word for word, _ in used)
     special = [PAD, START, END, UNKNOWN]
@@ -130,6 +152,6 @@ def load_tokenizer(path: Path, *, context_length: int) -> Tokenizer:
         raise DataError(f"{file} is not a tokenizer.json: {error}") from error
 
 
-def _sound(text: str) -> str:
+def sound(text: str) -> str:
     """The text with half an emoji (a lone surrogate, as cut captions in JSON hold) replaced by a question mark."""
     return text.encode("utf-8", "replace").decode()

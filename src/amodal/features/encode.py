@@ -15,7 +15,7 @@ from amodal.core.devices import on_every_core
 from amodal.core.progress import progress
 from amodal.data.batches import readable_pictures
 from amodal.data.rows import Row, SkipLog
-from amodal.data.tokenizers import Tokenizer
+from amodal.data.tokenizers import WordsToIds
 from amodal.data.transforms import to_tensor
 from amodal.features.cache import FeatureCache
 from amodal.features.extract import (
@@ -29,7 +29,7 @@ from amodal.features.extract import (
 )
 from amodal.features.parts import pooled_tokens
 from amodal.models import DualEncoder
-from amodal.towers import ImagePreprocessing, fingerprint
+from amodal.towers import ImagePreprocessing, OwnPreparation, fingerprint
 
 ROWS_A_HEAD = 4096
 
@@ -48,7 +48,7 @@ class Encoder:
     """
 
     model: DualEncoder
-    tokenizer: Tokenizer
+    tokenizer: WordsToIds
     cache: FeatureCache | None
     device: torch.device
     views: tuple[int, ...] = (0,)
@@ -82,7 +82,7 @@ class Encoder:
         if known is not None:
             features_VNF, kept = known
             return (self.head_images(features_VNF) if kept else np.empty((0, 0), np.float32)), kept
-        preprocessing: ImagePreprocessing = self.model.image_tower.preprocessing
+        preprocessing: ImagePreprocessing | OwnPreparation = self.model.image_tower.preprocessing
         size, kept = pictures_a_batch(self.device), []
 
         def prepared() -> Iterator[list[Tensor]]:

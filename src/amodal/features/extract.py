@@ -17,16 +17,22 @@ from amodal.core.progress import progress
 from amodal.core.seeds import generator_for
 from amodal.data.pictures import BrokenPicture
 from amodal.data.rows import Row, SkipLog
-from amodal.data.tokenizers import Tokenizer
+from amodal.data.tokenizers import WordsToIds
 from amodal.data.transforms import fit_picture, random_view, to_tensor
 from amodal.features.cache import FeatureCache
-from amodal.towers import ImagePreprocessing, fingerprint
+from amodal.towers import ImagePreprocessing, OwnPreparation, fingerprint
 
 Loaded = TypeVar("Loaded")
 
 
-def prepare_view(image: Image.Image, preprocessing: ImagePreprocessing, view: int) -> Tensor:
-    """View 0 is the plain picture, 1 its mirror image, further ones fixed random crops. -> (3, H, W)"""
+def prepare_view(image: Image.Image, preprocessing: ImagePreprocessing | OwnPreparation, view: int) -> Tensor:
+    """View 0 is the plain picture, 1 its mirror image, further ones fixed random crops. -> (3, H, W)
+
+    A model of another library prepares the plain picture itself, and has no other views.
+    """
+    if isinstance(preprocessing, OwnPreparation):
+        assert view == 0, "only the plain picture is what this model's library shows it"
+        return preprocessing.prepare(image)
     if view <= 1:
         fitted = fit_picture(image, preprocessing.size, preprocessing.fit)
         fitted = fitted.flip(2) if view == 1 else fitted
@@ -51,7 +57,7 @@ def image_name(tower: nn.Module) -> str:
     return fingerprint(tower, tower.preprocessing)
 
 
-def text_name(tower: nn.Module, tokenizer: Tokenizer) -> str:
+def text_name(tower: nn.Module, tokenizer: WordsToIds) -> str:
     """Names all that decides what a tower says of a text, for `text_features`. Reads every weight: ask once."""
     return fingerprint(tower, tokenizer.fingerprint())
 
@@ -71,7 +77,7 @@ def image_features(
     name: what `image_name` gives. Each distinct picture is decoded and computed once. A broken one is noted in
     `skipped` and left out.
     """
-    preprocessing: ImagePreprocessing = tower.preprocessing  # pyright: ignore[reportAssignmentType]
+    preprocessing: ImagePreprocessing | OwnPreparation = tower.preprocessing  # pyright: ignore[reportAssignmentType]
     contents, positions = [], []
     for position, row in enumerate(rows):
         try:
@@ -113,7 +119,7 @@ def image_features(
 
 def text_features(
     tower: nn.Module,
-    tokenizer: Tokenizer,
+    tokenizer: WordsToIds,
     texts: Sequence[str],
     *,
     name: str,

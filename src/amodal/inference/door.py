@@ -1,4 +1,4 @@
-"""`amodal.load`: the packaged default, or a run; `amodal.load_fused`: a run that learnt from scenes."""
+"""`amodal.load`: the packaged default, a run or any CLIP-like model; `load_fused`: a run that learnt from scenes."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from amodal.core.errors import RunError, UsageError
 from amodal.features import FeatureCache
 from amodal.inference.fused import FusedModel
 from amodal.inference.model import Model
-from amodal.recipes import SceneRecipe, load_run, read_calibration, read_recipe
+from amodal.recipes import SceneRecipe, is_foreign, load_any_model, load_run, read_calibration, read_recipe
 from amodal.recipes import load_fused as load_fused_run
 from amodal.runs import RunFolder
 
@@ -21,26 +21,32 @@ def load(
     cache: FeatureCache | None = None,
     calibration: Path | None = None,
 ) -> Model:
-    """A model to use: without `source` the packaged default, else the run folder of that path.
+    """A model to use: without `source` the packaged default, else whatever that names.
 
-    device: "auto", "cpu", "cuda" or "mps"; cache: where frozen towers' features are kept; calibration: a file that
-    `amodal calibrate --out` wrote, in place of the model's own. Raises UsageError when there
-    is no such folder, RunError when it is no run, WeightsError when a packaged tower is missing or changed.
+    source: the folder of a run, of a Hugging Face model or of an open_clip model; a hub's `org/name`;
+    `open_clip:ARCHITECTURE:TAG` or `:FILE`; `timm:NETWORK+hf:ENCODER`, which joins two towers by fresh heads. device:
+    "auto", "cpu", "cuda" or "mps"; cache: where frozen towers' features are kept; calibration: a file that
+    `amodal calibrate --out` wrote, in place of the model's own. Raises UsageError when the name means nothing, RunError
+    for a folder without a finished run, WeightsError when weights are missing, changed or unsafe.
     """
-    path = DEFAULT if source is None else _folder(source)
-    loaded = load_run(path, device=pick_device(device), cache=FeatureCache() if cache is None else cache)
-    name = "packaged default" if source is None else str(path)
-    templates = loaded.recipe.evaluation.templates
+    on, kept = pick_device(device), FeatureCache() if cache is None else cache
+    path = DEFAULT if source is None else Path(source)
+    if source is None:
+        loaded = load_run(DEFAULT, device=on, cache=kept)
+    else:
+        loaded = load_any_model(source, device=on, cache=kept)
     if calibration is not None and not calibration.is_file():
         raise UsageError(f"there is no file {calibration}; make it with: amodal calibrate --out {calibration}")
+    origin = "" if source is None else str(path.absolute() if path.is_dir() else source)  # or the name of a hub
+    packaged_text = loaded.recipe is not None and loaded.recipe.model.text.tower == "packaged"
     return Model(
         loaded.encoder,
-        name=name,
+        name="packaged default" if source is None else str(source),
         logit_scale=loaded.logit_scale,
-        templates=templates,
+        templates=loaded.evaluation.templates,
         calibrations=read_calibration(calibration or RunFolder(path).calibration),
-        source="" if source is None else str(path.absolute()),
-        languages=("en",) if loaded.recipe.model.text.tower == "packaged" else (),
+        source=origin,
+        languages=("en",) if packaged_text else (),
     )
 
 
@@ -59,7 +65,7 @@ def load_fused(source: str | Path, *, device: str = "auto", cache: FeatureCache 
 
 def load_any(source: str | Path | None = None, *, device: str = "auto") -> Model | FusedModel:
     """Whatever can `match`: by `load_fused` a run that learnt from scenes, by `load` anything else."""
-    if source is not None:
+    if source is not None and not is_foreign(source):
         recipe = RunFolder(_folder(source)).recipe
         if recipe.exists() and isinstance(read_recipe(str(recipe)), SceneRecipe):
             return load_fused(source, device=device)

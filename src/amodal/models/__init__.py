@@ -1,6 +1,6 @@
 """One file a system: finished towers, fusion and heads put together; `forward` gives named features, never a loss."""
 
-from amodal.models.dual_encoder import DualEncoder, PairFeatures, ProjectionHead, Standardise
+from amodal.models.dual_encoder import DualEncoder, PairFeatures, ProjectionHead, Standardise, UnitLength
 from amodal.models.fused import Fused, FusedFeatures, Heads
 from amodal.models.reader import Found, Reader, ReadFeatures
 from amodal.models.regression import KernelRegression, TrainedAndSolved, WordSpace
@@ -18,5 +18,6 @@ __all__ = [
     "Reader",
     "Standardise",
     "TrainedAndSolved",
+    "UnitLength",
     "WordSpace",
 ]

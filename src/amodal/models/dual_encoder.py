@@ -94,6 +94,14 @@ class ProjectionHead(nn.Module):
         return F.normalize(self.layers(x), dim=-1)
 
 
+class UnitLength(nn.Module):
+    """The head of a tower whose pooled vector (B, D) lies in the joint space already."""
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(B, D) -> (B, D) of unit length."""
+        return F.normalize(pooled, dim=-1)
+
+
 class DualEncoder(nn.Module):
     """An image tower and a text tower with a head each; frozen towers may be fed as cached `Tokens`."""
 

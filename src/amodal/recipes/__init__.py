@@ -11,6 +11,7 @@ from amodal.recipes.calibrate import (
 )
 from amodal.recipes.catalogue import load_recipe, read_recipe, recipe_names, recipe_path, write_recipe
 from amodal.recipes.finish import Finished
+from amodal.recipes.foreign import is_foreign, load_any_model
 from amodal.recipes.judge import Verdict, judge
 from amodal.recipes.load import Loaded, load_run
 from amodal.recipes.pairs import judged_pairs
@@ -32,8 +33,10 @@ __all__ = [
     "calibrate_run",
     "encoded_pairs",
     "evaluate_run",
+    "is_foreign",
     "judge",
     "judged_pairs",
+    "load_any_model",
     "load_fused",
     "load_recipe",
     "load_run",

@@ -12,8 +12,8 @@ from amodal.evaluation import templates_for
 from amodal.features import FeatureCache
 from amodal.metrics import Figure
 from amodal.recipes.catalogue import read_recipe
+from amodal.recipes.foreign import is_foreign, load_any_model
 from amodal.recipes.judge import judge
-from amodal.recipes.load import load_run
 from amodal.recipes.pairs import judged_pairs
 from amodal.recipes.scene_run import evaluate_scenes
 from amodal.recipes.scene_schema import SceneRecipe
@@ -23,7 +23,7 @@ from amodal.runs import RunFolder
 
 
 def evaluate_run(
-    run: Path,
+    run: str | Path,
     *,
     data: str = "",
     split: str = "",
@@ -35,18 +35,19 @@ def evaluate_run(
 ) -> dict[str, Figure]:
     """The figures of a run on `data`, or on the test split of what it was trained on. Raises AmodalError.
 
+    run: its folder, or any other model that `load_any_model` opens, on `data` only.
     split: one of the source's, by default test where there is one, else all rows; templates and candidates: in place
     of the recipe's. Inputs that cannot be used are told by `say`.
     """
-    folder = RunFolder.open(run)
-    written = read_recipe(str(folder.recipe))
-    if isinstance(written, SceneRecipe):
-        if data or templates or candidates is not None:
-            raise UsageError(f"{run} learnt from scenes and is judged on their splits; give --split alone")
-        return evaluate_scenes(written, folder, split=split, device=device, cache=cache)
-    loaded = load_run(run, device=device, cache=cache)
-    recipe = loaded.recipe
-    table = _rows(recipe, data, split)
+    if not is_foreign(run):
+        folder = RunFolder.open(run)
+        written = read_recipe(str(folder.recipe))
+        if isinstance(written, SceneRecipe):
+            if data or templates or candidates is not None:
+                raise UsageError(f"{run} learnt from scenes and is judged on their splits; give --split alone")
+            return evaluate_scenes(written, folder, split=split, device=device, cache=cache)
+    loaded = load_any_model(run, device=device, cache=cache)
+    table = _rows(loaded.recipe, data, split, run)
     changes: dict[str, object] = {}
     if templates:
         templates_for(templates)  # a wrong name is told before any work
@@ -55,7 +56,7 @@ def evaluate_run(
         changes["candidates"] = candidates or 0
     if data:
         changes["captions"] = "all"
-    evaluation = recipe.evaluation.model_copy(update=changes)
+    evaluation = loaded.evaluation.model_copy(update=changes)
     pairs = judged_pairs(loaded.encoder, table, evaluation.captions)
     table.skipped.check()
     figures = judge(evaluation, pairs, table.classes).figures
@@ -64,12 +65,17 @@ def evaluate_run(
     return figures
 
 
-def _rows(recipe: Recipe, data: str, split: str) -> Table:
-    if recipe.data.stream and not data:
+def _rows(recipe: Recipe | None, data: str, split: str, run: str | Path) -> Table:
+    if recipe is None:
+        if not data:
+            raise UsageError(f"{run} was not trained here and has no test split of its own; say on what: --data PATH")
+        table = open_table(data)
+    elif recipe.data.stream and not data:
         return judged_tables(recipe)[split or "test"]
-    table = open_table(data or recipe.data.source, max_skipped=recipe.data.max_skipped)
-    if not data:
-        return table.with_split(recipe.training.seed, recipe.data.split).split(split or "test")
+    else:
+        table = open_table(data or recipe.data.source, max_skipped=recipe.data.max_skipped)
+        if not data:
+            return table.with_split(recipe.training.seed, recipe.data.split).split(split or "test")
     splits = {row.attributes.get("split", "") for row in table.rows}
     if split or "test" in splits:
         return table.split(split or "test")

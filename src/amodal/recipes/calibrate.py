@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from amodal.core.errors import DataError, RunError
+from amodal.core.errors import DataError, RunError, UsageError
 from amodal.data.rows import Row, SkipLog, Table
 from amodal.data.sources import open_table
 from amodal.evaluation import class_embeddings
 from amodal.features import Encoder, FeatureCache
 from amodal.metrics import Figure
-from amodal.recipes.load import load_run
+from amodal.recipes.foreign import is_foreign, load_any_model
 from amodal.recipes.schema import Recipe
 from amodal.recipes.streamed import judged_tables
 from amodal.runs import RunFolder, read_card
@@ -149,29 +149,43 @@ def encoded_pairs(encoder: Encoder, table: Table, beside: Table | None, template
 
 
 def calibrate_run(
-    path: Path, *, data: str = "", split: str = "", out: Path | None = None, device: torch.device, cache: FeatureCache
+    path: str | Path,
+    *,
+    data: str = "",
+    split: str = "",
+    out: Path | None = None,
+    device: torch.device,
+    cache: FeatureCache,
 ) -> Calibrated:
     """Calibrates a run on the validation split of its own data, or on `data`, and writes that down in its folder and
-    card, or in the file `out` alone. Raises AmodalError."""
-    loaded, folder = load_run(path, device=device, cache=cache), RunFolder.open(path)
-    recipe = loaded.recipe
-    table, beside = _tables(recipe, data, split)
-    found = calibrate(loaded.encoder, table, beside, recipe.evaluation.templates)
-    source = f"{data or recipe.data.source}, {len(table)} pictures" + ("" if data else " of the validation split")
+    card, or in the file `out` alone. Of a model of another library `data` is needed, and `out` where it has no folder
+    here. Raises AmodalError."""
+    folder = RunFolder(path) if is_foreign(path) else RunFolder.open(path)
+    if out is None and not folder.path.is_dir():
+        raise UsageError(f"{path} has no folder here; name a file for the calibration with --out")
+    loaded = load_any_model(path, device=device, cache=cache)
+    table, beside = _tables(loaded.recipe, data, split, path)
+    found = calibrate(loaded.encoder, table, beside, loaded.evaluation.templates)
+    own = "" if loaded.recipe is None else loaded.recipe.data.source
+    source = f"{data or own}, {len(table)} pictures" + ("" if data else " of the validation split")
     found.write(out or folder.calibration, source)
     if out is None and folder.card.exists():
         replace(read_card(folder), calibration=found.told(source)).write(folder)
     return found
 
 
-def _tables(recipe: Recipe, data: str, split: str) -> tuple[Table, Table | None]:
+def _tables(recipe: Recipe | None, data: str, split: str, path: str | Path) -> tuple[Table, Table | None]:
     """The pairs to learn from, never those of training, and rows that stand beside them in libraries."""
-    own = data in ("", recipe.data.source)
-    if recipe.data.stream and own:
+    if recipe is None:
+        if not data:
+            raise UsageError(f"{path} was not trained here and has no pairs of its own; say which: --data PATH")
+        table = open_table(data)
+    elif recipe.data.stream and data in ("", recipe.data.source):
         return judged_tables(recipe)[split or "validation"], None
-    table = open_table(data or recipe.data.source, max_skipped=recipe.data.max_skipped)
-    if own:
-        table = table.with_split(recipe.training.seed, recipe.data.split)
+    else:
+        table = open_table(data or recipe.data.source, max_skipped=recipe.data.max_skipped)
+        if data in ("", recipe.data.source):
+            table = table.with_split(recipe.training.seed, recipe.data.split)
     splits = {row.attributes.get("split", "").lower() for row in table.rows}
     if not split and not splits & {"val", "valid", "validation", "dev"}:
         return table, None

@@ -10,18 +10,20 @@ from amodal.features import Encoder, FeatureCache
 from amodal.recipes.build import build_model, build_task
 from amodal.recipes.catalogue import read_recipe
 from amodal.recipes.scene_schema import SceneRecipe
-from amodal.recipes.schema import Recipe
+from amodal.recipes.schema import EvaluationConfig, Recipe
 from amodal.runs import RunFolder
 from amodal.training import load_weights
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model that was trained, the recipe that says how, and the logarithm of its inverse temperature."""
+    """A model, the logarithm of its inverse temperature, how it is judged, and the recipe of one that was trained
+    here."""
 
     encoder: Encoder
-    recipe: Recipe
     logit_scale: float
+    evaluation: EvaluationConfig
+    recipe: Recipe | None = None
 
 
 def load_run(path: Path, *, device: torch.device, cache: FeatureCache) -> Loaded:
@@ -40,4 +42,4 @@ def load_run(path: Path, *, device: torch.device, cache: FeatureCache) -> Loaded
     task = build_task(recipe.task, built.model, recipe.model.width)
     load_weights(folder.weights, {"model": built.model, "task.objective": task.objective})
     encoder = Encoder(built.model.eval().to(device), built.tokenizer, cache, device)
-    return Loaded(encoder, recipe, task.objective.logit_scale.item())
+    return Loaded(encoder, task.objective.logit_scale.item(), recipe.evaluation, recipe)

@@ -19,7 +19,7 @@ from amodal.data.rows import Table
 from amodal.data.shard_index import Shards
 from amodal.data.sources import BUNDLED, absolute_source, open_table
 from amodal.data.streams import ShardBatches
-from amodal.data.tokenizers import Tokenizer
+from amodal.data.tokenizers import WordsToIds
 from amodal.evaluation import retrieval
 from amodal.features import Encoder, FeatureCache
 from amodal.recipes.build import Built, build_model, build_task, describe_towers
@@ -285,7 +285,7 @@ def _build(recipe: Recipe, folder: RunFolder, train: Table | Shards, cache: Feat
     return built
 
 
-def _before(recipe: Recipe, tokenizer: Tokenizer, train: Table | Shards) -> list[Finding]:
+def _before(recipe: Recipe, tokenizer: WordsToIds, train: Table | Shards) -> list[Finding]:
     """What is seen before training; of many captions some are looked at."""
     rows = train.rows if isinstance(train, Table) else train.drawn(MOST_DRAWN, recipe.training.seed)
     texts = [text for row in rows for text in row.said(recipe.data.captions)]

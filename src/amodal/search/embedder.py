@@ -12,7 +12,7 @@ from amodal.data.rows import Row, SkipLog
 from amodal.search.calibration import Calibration
 
 _PACKAGED = Path(amodal.__file__).parent / "inference" / "default"
-_DECIDING = (".safetensors", ".yaml", ".json")
+_DECIDING = (".safetensors", ".yaml", ".json", ".bin", ".pth", ".txt", ".model")
 
 
 @dataclass(frozen=True, kw_only=True)

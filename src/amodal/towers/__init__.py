@@ -7,17 +7,25 @@ Every tower has `width` (of its pooled vector) and, when it reads pixels, `prepr
 from amodal.towers.classifier import ConSETower, class_stand_ins, class_texts, classifier_features
 from amodal.towers.clip import clip_image_weights, clip_text_weights
 from amodal.towers.fingerprint import fingerprint
+from amodal.towers.foreign import Foreign, ForeignImageTower, ForeignTextTower, OwnPreparation
+from amodal.towers.hub import hub_dual_encoder, hub_tokenizer
 from amodal.towers.huggingface import HuggingFaceTextTower
-from amodal.towers.image import ImagePreprocessing, TimmTower, timm_network, timm_source
+from amodal.towers.image import ImagePreprocessing, TimmTower, timm_network, timm_preparation, timm_source
+from amodal.towers.openclip import FOLDER_CONFIG, open_clip_dual_encoder
 from amodal.towers.packaged import PACKAGED_IMAGE, packaged_image_network, packaged_text_folder
 from amodal.towers.stages import StageTower
 from amodal.towers.text import TextTransformer
 
 __all__ = [
+    "FOLDER_CONFIG",
     "PACKAGED_IMAGE",
     "ConSETower",
+    "Foreign",
+    "ForeignImageTower",
+    "ForeignTextTower",
     "HuggingFaceTextTower",
     "ImagePreprocessing",
+    "OwnPreparation",
     "StageTower",
     "TextTransformer",
     "TimmTower",
@@ -27,8 +35,12 @@ __all__ = [
     "clip_image_weights",
     "clip_text_weights",
     "fingerprint",
+    "hub_dual_encoder",
+    "hub_tokenizer",
+    "open_clip_dual_encoder",
     "packaged_image_network",
     "packaged_text_folder",
     "timm_network",
+    "timm_preparation",
     "timm_source",
 ]

@@ -3,8 +3,10 @@
 B pictures · C channels · H W pixels · P patches (or places of the last feature map) · D width
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import timm
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from amodal.core.batch import Tokens
 from amodal.core.errors import RecipeError
+from amodal.towers.foreign import OwnPreparation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,7 @@ class TimmTower(nn.Module):
         arguments = {"num_classes": 0, **size, **(options or {})}
         self.network = timm_network(name, pretrained=pretrained, options=arguments, known=known)
         config = self.network.pretrained_cfg
-        self.preprocessing = ImagePreprocessing(
+        self.preprocessing: ImagePreprocessing | OwnPreparation = ImagePreprocessing(
             size=image_size or config["input_size"][-1], mean=tuple(config["mean"]), std=tuple(config["std"])
         )
         self._built_as = f"name={name}, options={options or {}}"
@@ -101,12 +104,25 @@ def timm_network(
 
     known: what `timm_source` gave for this name; then neither a hub nor a folder is asked, and weights are fresh.
     """
+    kind, _, folder = name.partition(":")
+    if known is None and pretrained and kind == "local-dir" and not any(Path(folder).glob("*.safetensors")):
+        raise RecipeError(f"{folder} holds no safetensors, and timm may unpickle anything else; convert its weights")
     source = known or {"model_name": name, "pretrained": pretrained}
     try:
         return timm.create_model(**{**source, **(options or {})})
     except (RuntimeError, ValueError, OSError) as error:
         near = ", ".join(timm.list_models(f"*{name.split('_')[0].split('.')[0]}*")[:5]) or "see timm.list_models()"
         raise RecipeError(f"timm cannot build {name!r} ({error}); names like it: {near}") from error
+
+
+def timm_preparation(network: Any) -> OwnPreparation:
+    """How timm prepares pictures for this network: its size, share that is cropped, interpolation, mean and std."""
+    from timm.data.config import resolve_data_config
+    from timm.data.transforms_factory import create_transform
+
+    config = resolve_data_config({}, model=network)
+    prepare: Any = create_transform(**config)  # its type allows for training, too
+    return OwnPreparation(prepare, told=json.dumps(config, sort_keys=True, default=str))
 
 
 def timm_source(name: str) -> dict[str, Any]:
