@@ -25,7 +25,8 @@ def test_run_folder_is_complete(trained: tuple[Path, Any]) -> None:
     names = [name for name, value in vars(RunFolder).items() if isinstance(value, property)]
     paths = {name: path for name in names if isinstance(path := getattr(folder, name), Path)}
     assert len(paths) == 15
-    assert {name for name, path in paths.items() if not path.exists()} == {"checkpoints", "last"}
+    missing = {name for name, path in paths.items() if not path.exists()}
+    assert missing == {"checkpoints", "last", "calibration"}  # too few concepts to calibrate on
     assert {path.name for path in folder.plots.iterdir()} >= {"loss.png", "recall.png", "similarity.png", "map.png"}
     assert folder.is_finished
     assert not list(folder.path.rglob("*.part"))
