@@ -100,7 +100,7 @@ class Curriculum(Study[CurriculumConfig]):
         for shade, name in enumerate(self.settings()):
             y, low, high = zip(*(mean_interval(measured[name][change]) for change in changes), strict=True)
             beside = [spot + 0.06 * (shade - 1) for spot in spots]  # not one over another
-            lines.append(Line(label=name, x=beside, y=y, low=low, high=high, shade=shade))
+            lines.append(Line(label=name, x=beside, y=y, low=low, high=high, shade=shade, joined=False))
         return Chart(
             title="True captions told from changed ones, as many steps each",
             x_label="what is changed",

@@ -96,7 +96,7 @@ class Levels(Study[SceneConfig]):
     def _chart(self, measured: Measured) -> Chart:
         names, spots = list(SETTINGS), [float(place) for place in range(len(SETTINGS))]
         lines = [
-            line_of(measured, figure, names, spots, NONE, label=label, shade=shade)
+            line_of(measured, figure, names, spots, NONE, label=label, shade=shade, joined=False)
             for shade, (figure, label) in enumerate({MATCHING: "matching", POINTING: "pointing"}.items())
         ]
         return Chart(
