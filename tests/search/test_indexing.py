@@ -360,7 +360,7 @@ def test_one_writer_at_a_time(library: Any) -> None:
 
 
 def test_wrong_calls_leave_nothing_behind(library: Any, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere holds no picture that can be read"):
+    with pytest.raises(DataError, match="nowhere is not there; give a folder"):
         library.update(source=tmp_path / "nowhere")
     assert not library.where.exists()
     library.where.mkdir()

@@ -76,7 +76,8 @@ def update(
     found = survey(source, place=kept)
     new = "://" not in where and not Path(where).exists()
     if new and not found.marks and not found.skipped:
-        raise DataError(f"{source} holds no picture that can be read; give a folder of pictures or a caption table")
+        lacks = "holds no picture that can be read" if Path(source).exists() else "is not there"
+        raise DataError(f"{source} {lacks}; give a folder of pictures or a caption table")
     if seen is not None and revision and _nothing_changed(seen, found, revision, kept):
         return _as_before(seen)
     Store(where, create=True)  # refuses a folder of something else before anything is written there
