@@ -81,7 +81,7 @@ def test_the_same_from_python(tiny_run: Path, indexed: Path) -> None:
     [
         (("index", "photos"), 2, "where is the index? name it"),
         (("index", "--out", "x"), 2, "what is to be indexed? name it"),
-        (("index", "nowhere", "--out", "x"), 1, "nowhere holds no picture"),
+        (("index", "nowhere", "--out", "x"), 1, "nowhere is not there; give a folder"),
         (("search", "nowhere", "dog"), 1, "there is no index at nowhere"),
         (("search", "INDEX", "dog", "--where", "yeer > 1"), 2, "No field named yeer"),
         (("search", "INDEX", "dog.png"), 2, "there is no picture dog.png"),
