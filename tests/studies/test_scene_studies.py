@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from amodal.features import FeatureCache
+from amodal.recipes.finish import num_parameters
 from amodal.recipes.scene_schema import READER
 from amodal.studies import Study
 from amodal.studies.curriculum import ALONE, AT_ONCE, FIRST, RELATION, Curriculum, CurriculumConfig
 from amodal.studies.fusion import JUDGED_DEEP, Fusion, FusionConfig
 from amodal.studies.levels import ALL, NONE, PIXEL, REGION, WEAK, Levels
-from amodal.studies.scene_bench import SceneBench, SceneConfig, learnt
+from amodal.studies.scene_bench import SceneBench, SceneConfig
 from amodal.studies.study import Place
 
 CHANGES = ("matching/attribute", "matching/count", "matching/object", "matching/relation")
@@ -90,7 +91,7 @@ def test_fusions_are_equal_in_parameters(place: Place) -> None:
         recipe = study.bench.recipe(
             "matching", [f"model.fusion={fusion}", f"model.width={study.width('matching', fusion)}"]
         )
-        assert learnt(study.bench.model(recipe, 0)) == pytest.approx(200_000, rel=0.12), fusion
+        assert num_parameters(study.bench.model(recipe, 0), trainable=True) == pytest.approx(200_000, rel=0.12), fusion
 
 
 def test_the_same_seed_gives_the_same_verdicts_on_the_same_items(place: Place) -> None:
@@ -100,7 +101,7 @@ def test_the_same_seed_gives_the_same_verdicts_on_the_same_items(place: Place) -
     for seed in (0, 0, 1):
         model = bench.reader(recipe, seed)
         bench.train(recipe, model, seed, "try")
-        found.append({**bench.trials(model), **bench.pointing(model)})
+        found.append({**bench.trials(bench.scores(model).fit_N), **bench.pointing(model)})
     assert found[0] == found[1] != found[2]
     assert {name: len(values) for name, values in found[0].items()} == {n: len(v) for n, v in found[2].items()}
     assert len(found[0]["matching"]) == sum(len(found[0][change]) for change in CHANGES if change in found[0])
@@ -110,5 +111,5 @@ def test_without_a_modality_nothing_of_it_is_seen(place: Place) -> None:
     bench = SceneBench(place, SMALL)
     for fusion in (READER, "late-product", JUDGED_DEEP):
         model = bench.model(bench.recipe("matching", [f"model.fusion={fusion}", "model.width=16"]), 0)
-        blind = bench.trials(model, lacking="text")
+        blind = bench.trials(bench.scores(model, lacking="text").fit_N)
         assert set(blind["matching"]) == {0.5}, fusion  # both captions of a trial look alike

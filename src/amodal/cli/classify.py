@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from amodal.cli.shown import print_json, say
+from amodal.cli.shown import open_model, print_json, say
 
 if TYPE_CHECKING:
     from amodal.inference import LabelScore
@@ -24,12 +24,10 @@ def classify(
 
     amodal classify cat.jpg --labels "cat,dog,bicycle"
     """
-    import amodal
     from amodal.data.folders import picture_files
 
     paths = [path for given in pictures for path in picture_files(given)]
-    loaded = amodal.load(model or None, device=device)
-    say(f"model: {loaded.name}")
+    loaded = open_model(model, device)
     if "labels" not in loaded.calibrations:
         say("this model is not calibrated, so that its numbers are cosines; to calibrate it: amodal calibrate RUN")
     found = loaded.label(paths, [label.strip() for label in labels.split(",")])

@@ -5,7 +5,7 @@ from typing import cast
 
 import typer
 
-from amodal.cli.shown import say
+from amodal.cli.shown import open_model, say
 
 
 def encode(
@@ -22,13 +22,11 @@ def encode(
 
     amodal encode photos.csv --out vectors.parquet
     """
-    import amodal
     from amodal.data.sources import open_pictures
     from amodal.inference import encode_table
     from amodal.search import VectorType
 
-    loaded = amodal.load(model or None, device=device)
-    say(f"model: {loaded.name}")
+    loaded = open_model(model, device)
     table = open_pictures(data)
     written = encode_table(loaded, table, out, kind=cast(VectorType, kind))
     for entry in table.skipped.entries:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from amodal.cli.shown import print_json, say
+from amodal.cli.shown import open_model, print_json, say
 
 
 def index(
@@ -54,19 +54,12 @@ def _once(
     embeddings: Path | None,
     as_json: bool,
 ) -> None:
-    from amodal.search import Embedder, model_revision, pictures_by_content, update
-
-    def opened() -> Embedder:
-        import amodal
-
-        loaded = amodal.load(model or None, device=device)
-        say(f"model: {loaded.name}")
-        return loaded.embedder
+    from amodal.search import model_revision, pictures_by_content, update
 
     done = update(
         out,
         source,
-        opened,
+        lambda: open_model(model, device).embedder,
         revision=model_revision(model),
         place=place,
         gone=gone,

@@ -1,13 +1,8 @@
 """amodal search: pictures of an index that fit words, or a picture."""
 
-from typing import TYPE_CHECKING
-
 import typer
 
-from amodal.cli.shown import print_json, say
-
-if TYPE_CHECKING:
-    from amodal.search import Embedder
+from amodal.cli.shown import open_model, print_json, say
 
 
 def search(
@@ -33,7 +28,7 @@ def search(
     from amodal.search import Index
     from amodal.search.query import Order
 
-    opened = Index(index, lambda settings: _embedder(model or settings.origin, device))
+    opened = Index(index, lambda settings: open_model(model or settings.origin, device).embedder)
     found = opened.search(
         query or [],
         minus=minus,
@@ -52,11 +47,3 @@ def search(
         print(result.path if paths else result.line())
     if not paths:
         say(found.summary())
-
-
-def _embedder(model: str, device: str) -> "Embedder":
-    import amodal
-
-    loaded = amodal.load(model or None, device=device)
-    say(f"model: {loaded.name}")
-    return loaded.embedder

@@ -9,6 +9,7 @@ from amodal.core.progress import speaks
 
 if TYPE_CHECKING:
     from amodal.audit import Measured
+    from amodal.inference import Model
     from amodal.metrics import Figure
     from amodal.studies import Concluded
 
@@ -49,6 +50,15 @@ def print_figures(figures: "Mapping[str, Figure]") -> None:
             f"{figure.candidates or ''}",
         )
     Console().print(table)
+
+
+def open_model(model: str, device: str) -> "Model":
+    """The model of --model, which is named to the person."""
+    import amodal
+
+    loaded = amodal.load(model or None, device=device)
+    say(f"model: {loaded.name}")
+    return loaded
 
 
 def print_study(done: "Concluded") -> None:

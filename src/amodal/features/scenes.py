@@ -170,6 +170,15 @@ class SceneLines:
             truth=truth,
         )
 
+    @property
+    def kinds(self) -> list[str]:
+        """Of each group what is changed or asked."""
+        return [self.lines[members[0]].kind for members in self.groups]
+
+    def true_and_false(self, score_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The scores of the true captions of trials, and of the false ones. -> (T,), (T,)"""
+        return score_N[[members[0] for members in self.groups]], score_N[[members[1] for members in self.groups]]
+
     def _where(self, lines: Sequence[Line], longest: int) -> dict[str, Tensor]:
         covers, centres = np.zeros((2, len(lines), longest, self.places[0].covers.shape[1]), np.float32)
         linked = np.zeros((len(lines), longest), bool)

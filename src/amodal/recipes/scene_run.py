@@ -165,13 +165,12 @@ def judge_lines(
     """Matching when there is no guess from the question alone, else answers. whole: also matching by pictures and texts
     as wholes, what a dual encoder could say of them."""
     scores = line_scores(model, lines)
-    kinds = [lines.lines[members[0]].kind for members in lines.groups]
+    kinds = lines.kinds
     if guess_Q is not None:
         return answers(scores.answer_N, np.array([line.answer for line in lines.lines]), kinds, guess_Q)
-    first, second = ([members[place] for members in lines.groups] for place in (0, 1))
-    figures = matching(scores.fit_N[first], scores.fit_N[second], kinds)
+    figures = matching(*lines.true_and_false(scores.fit_N), kinds)
     if whole:
-        told = matching(scores.whole_N[first], scores.whole_N[second], kinds)
+        told = matching(*lines.true_and_false(scores.whole_N), kinds)
         figures |= {f"whole/{name}": figure for name, figure in told.items()}
     return figures
 

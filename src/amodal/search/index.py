@@ -44,6 +44,7 @@ class Index:
     def __init__(self, where: str, embedder: Callable[[Settings], Embedder]) -> None:
         self.where = where
         self._open, self.store = embedder, Store(where)
+        self._sample: tuple[tuple[str, int], np.ndarray] | None = None
 
     def __repr__(self) -> str:
         return f"amodal.search.Index({self.where!r})"
@@ -91,7 +92,7 @@ class Index:
         terms = [*plus, *away]
         asked = _Asked(self.store, table, settings, where.strip(), at_least)
         if terms:
-            asked = asked.about(self._vector(terms, settings), _exactly(plus, away))
+            asked = asked.about(self._vector(terms), _exactly(plus, away))
         wanted = page * top
         ordered = sort == "date" and (at_least is not None or not terms)
         leaders = _leading(asked.by_date() if ordered else asked.by_score(), wanted + 1)
@@ -124,7 +125,7 @@ class Index:
             )
         return model
 
-    def _vector(self, terms: Sequence[Term], settings: Settings) -> np.ndarray:
+    def _vector(self, terms: Sequence[Term]) -> np.ndarray:
         model = self.embedder
         said = list(dict.fromkeys(each.words for each in terms if each.words))
         known = dict(zip(said, model.texts(said), strict=True)) if said else {}
@@ -139,7 +140,7 @@ class Index:
         calibration = self.embedder.calibration if terms else None
         if calibration is None or len(terms) > 1 or not terms[0].words:
             return results, None
-        best_B, spread = asked.best(), asked.spread()
+        best_B, spread = asked.best(), self._spread(asked)
         score_K = np.array([*best_B, *(each.score for each in results if each.score is not None)])
         chance_K = calibration.probability(score_K[None], spread)[0]
         told = []
@@ -148,6 +149,14 @@ class Index:
             told.append(replace(each, probability=float(chance_K[among[0] if len(among) else place])))
         nothing = bool(calibration.no_match(best_B[None], spread)[0])
         return told, nothing and not any(each.exact for each in told)
+
+    def _spread(self, asked: "_Asked") -> Spread:
+        """How the cosines lie over the whole table, told from some of its vectors, read once for as many as it has."""
+        assert asked.query_D is not None
+        key = asked.table, self.store.count(asked.table)
+        if self._sample is None or self._sample[0] != key:
+            self._sample = key, self.store.vectors(asked.table, SAMPLED)
+        return Spread.of_scores((self._sample[1] @ asked.query_D)[None])._replace(count=key[1])
 
     def _notes(self, terms: Sequence[Term]) -> Iterator[str]:
         for each in terms:
@@ -193,13 +202,6 @@ class _Asked:
         ways = {"where": self.where, "approximate": self.way}
         rows = self.store.nearest(self.table, self.query_D, BEST, ["source", "path"], **ways)
         return np.array([row["score"] for row in rows])
-
-    def spread(self) -> Spread:
-        """How the cosines lie over the whole table, told from some of its vectors."""
-        assert self.query_D is not None
-        vector_ND = self.store.vectors(self.table, SAMPLED)
-        some = Spread.of_scores((vector_ND @ self.query_D)[None])
-        return some._replace(count=self.store.count(self.table))
 
     def by_date(self) -> Iterator[dict[str, Any]]:
         """Everything that passes, the newest first."""

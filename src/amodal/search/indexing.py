@@ -83,7 +83,7 @@ def update(
     Store(where, create=True)  # refuses a folder of something else before anything is written there
     with _alone(where):
         run = _Update(Store(where, create=True), embedder, revision, place, gone, given, say)
-        return run(found.source)
+        return run(found, kept)
 
 
 def _nothing_changed(seen: Seen, found: Survey, revision: str, place: bool) -> bool:
@@ -129,9 +129,9 @@ class _Update:
         self.settings = self._settings(revision, place)
         self.marks: dict[str, Mapping[str, str]] = {}
 
-    def __call__(self, source: str) -> Updated:
-        """Updates one source, or all of them where the model is another one."""
-        store = self.store
+    def __call__(self, found: Survey, place: bool) -> Updated:
+        """Updates one source, as it was just looked over, or all of them where the model is another one."""
+        store, source = self.store, found.source
         forget_seen(store.where)
         sources = tuple(dict.fromkeys([*self.settings.sources, source]))
         table = store.pictures(self.settings)
@@ -145,7 +145,9 @@ class _Update:
             )
         unfinished = store.thumbnails.begin()
         for each in sources if other else (source,):
-            self._source(table, each, self.before[0] if other and self.before is not None else "")
+            fresh = each == source and place == self.settings.place
+            seen = found if fresh else survey(each, place=self.settings.place)
+            self._source(table, seen, self.before[0] if other and self.before is not None else "")
         if unfinished:
             store.thumbnails.keep_only(store.contents(table))
         store.thumbnails.finish()
@@ -180,10 +182,9 @@ class _Update:
             before = replace(made, place=before.place, sources=before.sources, approximate=kept)
         return before if place is None else replace(before, place=place)
 
-    def _source(self, table: str, source: str, replaces: str) -> None:
+    def _source(self, table: str, found: Survey, replaces: str) -> None:
         """One source into a table. replaces: the table of another model, of which nothing may be lost."""
-        found = survey(source, place=self.settings.place)
-        store = self.store
+        store, source = self.store, found.source
         known = store.known(table, found.source)
         before = store.known(replaces, found.source) if replaces and not self.gone else {}
         away = [path for path in before if path not in found.marks and found.may_be_away(path)]

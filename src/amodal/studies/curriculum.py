@@ -12,13 +12,13 @@ from amodal.models import Reader
 from amodal.recipes.scene_build import freeze_idle
 from amodal.recipes.scene_schema import SceneRecipe
 from amodal.runs.curves import Chart, Line
-from amodal.studies.scene_bench import METHOD, SceneBench, SceneConfig
+from amodal.studies.scene_bench import MATCHING, METHOD, SceneBench, SceneConfig
 from amodal.studies.study import Check, Findings, Measured, Study, mean_interval, rows_of
 
 ALONE, FIRST, AT_ONCE = "matching alone", "grounding first", "both at once"
 WIDTH = "model.width=96"
 GROUNDED, UNGROUNDED = "task.levels.pixel=1", "task.levels.pixel=0"
-MATCHING, RELATION = "matching", "matching/relation"
+RELATION = "matching/relation"
 MORE, ALIKE = 0.10, 0.03
 
 
@@ -65,7 +65,7 @@ class Curriculum(Study[CurriculumConfig]):
             recipe = self.bench.recipe("matching", told)
             _thaw(model, recipe)
             self.bench.train(recipe, model, seed, f"{setting}-{seed}-{number}")
-        return {**self.bench.trials(model), **self.bench.pointing(model)}
+        return {**self.bench.trials(self.bench.scores(model).fit_N), **self.bench.pointing(model)}
 
     def _stages(self, setting: str) -> list[tuple[str, str, int]]:
         epochs = self.config.epochs

@@ -4,15 +4,16 @@ S seeds · N trials or questions
 """
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
+from amodal.recipes.finish import num_parameters
 from amodal.recipes.scene_schema import READER, SceneRecipe
 from amodal.runs.curves import Chart, Line
-from amodal.studies.scene_bench import METHOD, SceneBench, SceneConfig, learnt
+from amodal.studies.scene_bench import MATCHING, METHOD, SceneBench, SceneConfig
 from amodal.studies.study import Check, Findings, Measured, Study, mean_interval, rows_of
 from amodal.studies.wording import interval, number
 
@@ -24,7 +25,7 @@ FAMILIES = {
     READER: (READER,),
 }
 JUDGED_DEEP = "deep-cross-attention"
-MATCHING, RELATION, ANSWERS = "matching", "matching/relation", "answers"
+RELATION, ANSWERS = "matching/relation", "answers"
 NO_PICTURE, NO_WORDS = "answers without the picture", "answers without the words"
 MORE, HEADS = 0.10, 4
 
@@ -76,7 +77,9 @@ class Fusion(Study[FusionConfig]):
         matching, answering = (self._recipe(job, setting) for job in ("matching", "answering"))
         model = self.bench.model(matching, seed)
         self.bench.train(matching, model, seed, f"{setting}-{seed}-matching")
-        found = {**self.bench.trials(model), **self.bench.cost(matching, model), "parameters": [float(learnt(model))]}
+        learnt = float(num_parameters(model, trainable=True))
+        trials = self.bench.trials(self.bench.scores(model).fit_N)
+        found = {**trials, **self.bench.cost(matching, model), "parameters": [learnt]}
         model = self.bench.model(answering, seed)
         self.bench.train(answering, model, seed, f"{setting}-{seed}-answering")
         without = {
@@ -88,12 +91,13 @@ class Fusion(Study[FusionConfig]):
     def _recipe(self, job: str, fusion: str) -> SceneRecipe:
         return self.bench.recipe(job, [f"model.fusion={fusion}", f"model.width={self.width(job, fusion)}"])
 
+    @lru_cache(maxsize=64)  # noqa: B019  # a width takes seconds to find, and there is one study
     def width(self, job: str, fusion: str) -> int:
         """The width whose learnt parameters come nearest to what is asked."""
 
         def off(width: int) -> int:
             recipe = self.bench.recipe(job, [f"model.fusion={fusion}", f"model.width={width}"])
-            return abs(learnt(self.bench.model(recipe, 0)) - self.config.parameters)
+            return abs(num_parameters(self.bench.model(recipe, 0), trainable=True) - self.config.parameters)
 
         return min(range(2 * HEADS, 257, HEADS), key=off)
 

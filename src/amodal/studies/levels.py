@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from amodal.runs.curves import Chart
-from amodal.studies.scene_bench import METHOD, SceneBench, SceneConfig
+from amodal.studies.scene_bench import MATCHING, METHOD, SceneBench, SceneConfig
 from amodal.studies.study import Check, Findings, Interval, Measured, Study, line_of, mean_interval, rows_of
 
 WEIGHTS = {"whole": 0.1, "region": 0.3, "pixel": 1.0}
@@ -22,7 +22,7 @@ SETTINGS = {
     "all": ("whole", "region", "pixel"),
 }
 NONE, PIXEL, WEAK, ALL, REGION = "none", "pixel", "whole + region", "all", "region"
-MATCHING, POINTING, WHOLE = "matching", "pointing", "whole matching"
+POINTING, WHOLE = "pointing", "whole matching"
 MORE, ALIKE = 0.10, 0.03
 
 
@@ -63,8 +63,9 @@ class Levels(Study[SceneConfig]):
         recipe = self.bench.recipe("matching", ["model.width=96", *weights])
         model = self.bench.reader(recipe, seed)
         self.bench.train(recipe, model, seed, f"{setting}-{seed}")
-        whole = self.bench.trials(model, whole=True)[MATCHING]
-        return {**self.bench.trials(model), **self.bench.pointing(model), WHOLE: whole}
+        scores = self.bench.scores(model)
+        whole = self.bench.trials(scores.whole_N)[MATCHING]
+        return {**self.bench.trials(scores.fit_N), **self.bench.pointing(model), WHOLE: whole}
 
     def conclude(self, measured: Measured) -> Findings:
         """What is added to what."""

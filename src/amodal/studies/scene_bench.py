@@ -20,7 +20,7 @@ from amodal.models import Reader
 from amodal.recipes.catalogue import read_recipe
 from amodal.recipes.scene_build import build_fused, build_scene_task, scene_source
 from amodal.recipes.scene_data import SceneSource
-from amodal.recipes.scene_run import line_scores, located
+from amodal.recipes.scene_run import LineScores, line_scores, located
 from amodal.recipes.scene_schema import SceneRecipe
 from amodal.recipes.settings import settings
 from amodal.studies.study import Place, StudyConfig
@@ -35,6 +35,7 @@ BASE = (
 )
 """Over the recipes `matching` and `answering`: maps of 4 x 4 places, 8 x 8 of the finest stage, cheap to learn from."""
 SPLIT = "seen"
+MATCHING = "matching"
 METHOD = (
     "Fused models on the maps of a frozen EfficientNet-Lite0 at 128 pixels (8 x 8 places of its third stage and 4 x 4 "
     "of its last) and the word states of a frozen MiniLM. Scenes of the training split; judged on other scenes of the "
@@ -102,14 +103,15 @@ class SceneBench:
         train(task, model, batches, settings(recipe.training), hooks, checkpoint=checkpoint, device=_CPU)
         checkpoint.unlink(missing_ok=True)
 
-    def trials(self, model: nn.Module, *, lacking: str = "", whole: bool = False) -> dict[str, list[float]]:
+    def scores(self, model: nn.Module, *, lacking: str = "") -> LineScores:
+        """Of the captions of trials. lacking: the modality that no row has."""
+        return line_scores(model, self.lines("matching", SPLIT), lacking=lacking)
+
+    def trials(self, score_N: np.ndarray) -> dict[str, list[float]]:
         """ "matching" of all trials and "matching/CHANGE" of each change: 1 where the true caption scores higher, a
-        half for a tie. lacking: the modality that no row has; whole: by pictures and texts as wholes."""
+        half for a tie. score: one of `scores`."""
         lines = self.lines("matching", SPLIT)
-        scores = line_scores(model, lines, lacking=lacking)
-        score = scores.whole_N if whole else scores.fit_N
-        first, second = ([members[place] for members in lines.groups] for place in (0, 1))
-        return _by_kind("matching", preferred(score[first], score[second]), lines)
+        return _by_kind(MATCHING, preferred(*lines.true_and_false(score_N)), lines)
 
     def answers(self, model: nn.Module, *, lacking: str = "") -> dict[str, list[float]]:
         """ "answers" of all questions and "answers/KIND" of each kind: 1 where the answer is right."""
@@ -142,12 +144,7 @@ class SceneBench:
 _CPU = torch.device("cpu")  # the same figures everywhere
 
 
-def learnt(model: nn.Module) -> int:
-    """How many parameters training moves."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
 def _by_kind(name: str, right_N: np.ndarray, lines: SceneLines) -> dict[str, list[float]]:
-    kinds = np.array([lines.lines[members[0]].kind for members in lines.groups])
+    kinds = np.array(lines.kinds)
     parts: Mapping[str, np.ndarray] = {f"{name}/{kind}": right_N[kinds == kind] for kind in sorted(set(kinds))}
     return {key: value.astype(float).tolist() for key, value in {name: right_N, **parts}.items()}
