@@ -7,16 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from amodal.core.errors import RecipeError, RunError, UsageError
 from amodal.core.ranks import Ranks
-from amodal.evaluation import Located, grounding
+from amodal.evaluation import Located, enlarged, grounding
 from amodal.features import FeatureCache
-from amodal.recipes import Finished, evaluate_run, load_recipe, read_recipe, recipe_names, run_recipe
+from amodal.models import Reader
+from amodal.recipes import Finished, evaluate_run, load_recipe, read_recipe, recipe_names, run_recipe, scene_erasing
 from amodal.recipes.scene_build import scene_source
 from amodal.recipes.scene_data import JUDGED_BY
+from amodal.recipes.scene_erasing import CELLS
+from amodal.recipes.scene_run import load_fused
 from amodal.recipes.scene_schema import SceneRecipe
 from amodal.runs import History, RunFolder, read_card
 
@@ -110,6 +114,41 @@ def test_a_reader_is_judged_by_where_it_finds_phrases(scene_run: Made) -> None:
         assert pointing.chance is not None
         assert 0.02 < pointing.chance < 0.6
         assert ceiling.value > figures[f"{split}/grounding/iou"].value
+
+
+def test_maps_are_judged_by_taking_places_away(scene_run: Made) -> None:
+    """All that the picture says is there at one end of both curves, nothing at the other."""
+    figures = scene_run("matching").figures
+    for split in JUDGED_BY:
+        for name in ("deletion", "insertion"):
+            found = figures[f"{split}/grounding/{name}"]
+            assert found.chance is not None
+            assert 0 < found.value < 1
+            assert found.n == 6
+    assert not any("deletion" in name for name in scene_run("answering").figures)
+
+
+def test_a_score_that_hangs_on_a_place_falls_with_it(scene_run: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model whose chance is the share of the cells of the thing that are left: its map tells more than chance."""
+    run = scene_run("matching").folder
+    recipe = read_recipe(str(run.path / "recipe.yaml"))
+    assert isinstance(recipe, SceneRecipe)
+    model, source = load_fused(recipe, run, device=CPU, cache=FeatureCache())
+    lines = source.lines("seen")
+    assert isinstance(model, Reader)
+
+    class Seeing(scene_erasing._Score):
+        def __call__(self, kept_KGG: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                map_GG = model(lines.batch([self.phrase.line])).phrase(0, self.phrase.words, model.grid).numpy()
+            cells_GG = enlarged(map_GG, (CELLS, CELLS))
+            best = cells_GG == cells_GG.max()
+            return kept_KGG[:, best].mean(axis=1)
+
+    monkeypatch.setattr(scene_erasing, "_Score", Seeing)
+    found = scene_erasing.erasing(source, model, "seen", lines)
+    assert found["grounding/deletion"].value == pytest.approx(0.125)
+    assert found["grounding/insertion"].value == pytest.approx(0.875)
 
 
 def test_the_true_maps_find_every_phrase(scene_recipe: Callable[..., Any]) -> None:

@@ -13,7 +13,7 @@ from amodal.core.batch import Batch
 from amodal.core.errors import UsageError
 from amodal.data.pictures import Picture
 from amodal.inference.grounding import Grounding, grounded
-from amodal.inference.opened import batch_of, opened
+from amodal.inference.opened import opened
 from amodal.models import Reader
 from amodal.recipes import SceneSource
 
@@ -85,4 +85,4 @@ class FusedModel:
     ) -> Batch:
         towers, numbers = self.source.towers, sorted({shown[row] for row in rows})
         held = [opened(pictures[number], number, towers.image.preprocessing.size) for number in numbers]
-        return batch_of(towers, held, [texts[row] for row in rows], [numbers.index(shown[row]) for row in rows])
+        return towers.batch(held, [texts[row] for row in rows], [numbers.index(shown[row]) for row in rows])

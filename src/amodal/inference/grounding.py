@@ -13,7 +13,7 @@ import torch
 
 from amodal.core.errors import UsageError
 from amodal.evaluation.grounding import enlarged, level
-from amodal.inference.opened import Picture, batch_of, opened
+from amodal.inference.opened import Picture, opened
 from amodal.metrics import Box, box_around_peak
 from amodal.models import Reader, ReadFeatures
 from amodal.recipes import SceneSource
@@ -93,8 +93,8 @@ def grounded(model: Reader, source: SceneSource, picture: Picture, sentence: str
     words = _words(sentence, spans)
     _check(towers, sentence, words)
     shown = opened(picture, 0)
-    size = shown.image.size
-    found = model(batch_of(towers, [shown], [sentence], [0]))
+    size = shown.size
+    found = model(towers.batch([shown], [sentence], [0]))
     said = _Said(sentence, spans, found, model.grid)
     told = [_word(said, tokens) for tokens in words]
     phrases = []

@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from amodal.core.batch import Batch
 from amodal.core.progress import progress
 from amodal.data.scenes import Scene, Scenes, answer_list, pointed_answer, trials, word_links
 from amodal.data.scenes.scene import Caption, Question
 from amodal.data.tokenizers import Tokenizer
-from amodal.features import Line, Places, SceneLines, places_of, scene_maps, word_states
+from amodal.features import Line, Places, SceneLines, places_of, prepare_view, scene_maps, word_states
 from amodal.metrics import Box
 from amodal.recipes.scene_schema import SceneRecipe
 from amodal.towers import HuggingFaceTextTower, StageTower
@@ -32,6 +34,20 @@ class Towers:
     tokenizer: Tokenizer
     folder: Path
     device: torch.device
+
+    def batch(self, pictures: Sequence[Image.Image], texts: Sequence[str], about: Sequence[int]) -> Batch:
+        """A row a text, with the picture that it is about; the image tower sees each picture once."""
+        pixels = torch.stack([prepare_view(picture, self.image.preprocessing, 0) for picture in pictures])
+        ids, mask = self.tokenizer(list(texts))
+        batch = Batch(
+            pair_id=torch.arange(len(texts)),
+            key=tuple(f"picture {number}" for number in about),
+            pixels=pixels.contiguous(memory_format=torch.channels_last),
+            ids=ids,
+            ids_mask=mask,
+            picture=torch.tensor(about),
+        )
+        return batch.to(self.device)
 
 
 class Pointing(NamedTuple):

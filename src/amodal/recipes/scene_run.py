@@ -19,6 +19,7 @@ from amodal.models import Reader, ReadFeatures
 from amodal.recipes.finish import Finished, LearntFrom, finish, num_parameters
 from amodal.recipes.scene_build import build_fused, build_scene_task, scene_source
 from amodal.recipes.scene_data import CHOSEN_BY, JUDGED_BY, Pointing, SceneSource
+from amodal.recipes.scene_erasing import erasing
 from amodal.recipes.scene_schema import SceneRecipe
 from amodal.recipes.settings import settings
 from amodal.runs import Finding, History, RunFolder, write_findings
@@ -112,6 +113,8 @@ def judge(
         found |= judge_lines(model, lines, guess_Q, whole=reads and task.levels.whole > 0 and not choosing)
     if reads and (task.name == "aligning" or not choosing):
         found |= grounding(located(model, lines, source.pointings(split, lines, few=choosing)))
+    if reads and task.name == "matching" and not choosing:
+        found |= erasing(source, model, split, lines)
     return found
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from amodal.core.batch import Batch, StepResult
 from amodal.core.errors import RecipeError
+from amodal.core.memory import give_back
 from amodal.core.ranks import Ranks
 from amodal.training.parallel import alone
 
@@ -98,6 +99,8 @@ class Cached:
                 features = task.encode(model, part)
                 sent = [(x, grad) for x, grad in zip(features, grads, strict=True) if grad is not None]
                 torch.autograd.backward([x for x, _ in sent], [grad for _, grad in sent])
+            del features, sent
+            give_back()
         return result
 
     @torch.no_grad()
@@ -120,6 +123,8 @@ class Cached:
                 leaves = [x.new_empty(rows, *x.shape[1:]) for x in features]
             for whole, x in zip(leaves, features, strict=True):
                 whole[number * self.rows :][: len(part)] = x
+            del features, x
+            give_back()
         return own, [x.requires_grad_() for x in leaves], form
 
 
