@@ -4,10 +4,10 @@
     python benchmarks/large_batches.py --huge 32768 --pixels 32 [--json]
 
 Peak memory is that of a fresh process each, beyond what it held before the first step, as Linux says it. `plain` trains
-in batches of `--part` pairs, two steps on one batch (`plain_gb`) or on all batches of the same pairs (`plain_all_gb`:
-captions of other lengths need other sizes, which the allocator of glibc does not always find room for in what was
-freed; MALLOC_MMAP_THRESHOLD_=1000000 makes it give everything back, for a third more CPU time). `cached` is the whole
-batch in parts of that size; its gradient is compared with that of one pass over the whole batch, where that fits. The
+in batches of `--part` pairs, two steps on the one whose captions are longest (`plain_gb`) or on all batches of the same
+pairs (`plain_all_gb`: captions of other lengths need other sizes, which the allocator of glibc does not always find
+room for in what was freed). `cached` is the whole batch in parts of that size, after each of which freed memory goes
+back to the system; its gradient is compared with that of one pass over the whole batch, where that fits. The
 model is CLIP's architecture made small: a ViT of width 192 and 6 layers on pictures of 64 px (`--pixels`), our
 Transformer of width 192 and 4 layers, float32; captions and pictures of the bundled set, every picture a random view
 of its own.
@@ -79,14 +79,14 @@ def difference(batch_size: int, part: int, pixels: int) -> float:
     return ((gradient(Cached(part), model, task, batch) - whole).norm() / whole.norm()).item()
 
 
-def peak(batch_size: int, part: int, pixels: int, steps: int = 2, *, cached: bool = True) -> tuple[float, float]:
-    """Gigabytes at the peak of so many steps (or passes over the pairs, a plain step each part) beyond what the process
-    held before, model and batch, and seconds of the last."""
+def peak(batch_size: int, part: int, pixels: int, way: str = "cached", steps: int = 2) -> tuple[float, float]:
+    """Gigabytes at the peak of so many steps beyond what the process held before, model and batch, and seconds of the
+    last. way: "cached"; "all", a pass over the pairs with a plain step each part; "longest", the widest part alone."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measured, (batch_size, part, pixels, steps, cached))
+        return pool.apply(_measured, (batch_size, part, pixels, way, steps))
 
 
-def _measured(batch_size: int, part: int, pixels: int, steps: int, cached: bool) -> tuple[float, float]:
+def _measured(batch_size: int, part: int, pixels: int, wanted: str, steps: int) -> tuple[float, float]:
     torch.set_num_threads(2)
     model, task = model_of(pixels), Contrastive()
     optimizer = build_optimizer([model, task], learning_rate=1e-4, weight_decay=0.1, betas=(0.9, 0.98))
@@ -95,7 +95,9 @@ def _measured(batch_size: int, part: int, pixels: int, steps: int, cached: bool)
     ctypes.CDLL(None).malloc_trim(0)  # nor what loading the pictures freed
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten: that of loading the pictures
     before, seconds = memory("VmRSS"), 0.0
-    way, parts = (Cached(part), [batch]) if cached else (plain, list(batch.parts(part)))
+    way, parts = (Cached(part), [batch]) if wanted == "cached" else (plain, list(batch.parts(part)))
+    if wanted == "longest":
+        parts = [max(parts, key=_longest)]
     for _ in range(steps):
         started = time.perf_counter()
         for each in parts:
@@ -106,10 +108,16 @@ def _measured(batch_size: int, part: int, pixels: int, steps: int, cached: bool)
     return memory("VmHWM") - before, seconds
 
 
+def _longest(batch: Batch) -> tuple[int, int]:
+    """Tokens of the longest caption, and of all."""
+    assert batch.ids_mask is not None
+    return int(batch.ids_mask.sum(dim=1).max()), int(batch.ids_mask.sum())
+
+
 def compare(batch_size: int, part: int, pixels: int) -> dict[str, float | int]:
     """Peak memory of cached against plain with the same activations, and how far the gradients are apart."""
-    plain_gb, _ = peak(part, part, pixels, cached=False)
-    all_gb, _ = peak(batch_size, part, pixels, cached=False)
+    plain_gb, _ = peak(batch_size, part, pixels, "longest")
+    all_gb, _ = peak(batch_size, part, pixels, "all")
     cached_gb, seconds = peak(batch_size, part, pixels)
     return {
         "batch": batch_size,
@@ -134,7 +142,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.huge:
-        gb, seconds = peak(options.huge, 256, options.pixels, 1)
+        gb, seconds = peak(options.huge, 256, options.pixels, steps=1)
         found = {"batch": options.huge, "part": 256, "cached_gb": gb, "seconds": seconds}
         line = (
             f"one step over {options.huge:,} pairs in parts of 256: {seconds:.0f} s, {gb:.2f} GB beyond model and batch"
@@ -142,9 +150,9 @@ def main() -> None:
     else:
         found = compare(options.batch, options.part, options.pixels)
         line = (
-            f"plain batches of {options.part}: one {found['plain_gb']:.3f} GB, all {found['plain_all_gb']:.3f} GB   "
-            f"two passes over {options.batch:,} pairs {found['cached_gb']:.3f} GB   ratio {found['ratio']:.2f} of one, "
-            f"{found['ratio_all']:.2f} of all   gradients apart {found['difference']:.1e}"
+            f"plain batches of {options.part}: the longest {found['plain_gb']:.3f} GB, all {found['plain_all_gb']:.3f} GB"
+            f"   two passes over {options.batch:,} pairs {found['cached_gb']:.3f} GB   ratio {found['ratio']:.2f} of the "
+            f"longest, {found['ratio_all']:.2f} of all   gradients apart {found['difference']:.1e}"
         )
     print(json.dumps(found, indent=2) if options.json else line)
 
