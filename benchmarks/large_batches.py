@@ -151,8 +151,8 @@ def main() -> None:
         found = compare(options.batch, options.part, options.pixels)
         line = (
             f"plain batches of {options.part}: longest {found['plain_gb']:.3f} GB, all {found['plain_all_gb']:.3f} GB"
-            f"   two passes over {options.batch:,} pairs {found['cached_gb']:.3f} GB   ratio {found['ratio']:.2f} of the"
-            f" longest, {found['ratio_all']:.2f} of all   gradients apart {found['difference']:.1e}"
+            f"   two passes over {options.batch:,} pairs {found['cached_gb']:.3f} GB   ratio {found['ratio']:.2f} of "
+            f"the longest, {found['ratio_all']:.2f} of all   gradients apart {found['difference']:.1e}"
         )
     print(json.dumps(found, indent=2) if options.json else line)
 
