@@ -4,7 +4,7 @@ Given vectors and an encode function, so it knows no model.
 """
 
 from amodal.search.absent import foreign, nonsense
-from amodal.search.calibration import BEST, Calibration, Library, Spread
+from amodal.search.calibration import BEST, Calibration, Spread
 from amodal.search.embedder import Embedder, model_revision
 from amodal.search.index import Index
 from amodal.search.indexing import Updated, update
@@ -29,7 +29,6 @@ __all__ = [
     "Embedder",
     "Index",
     "Kind",
-    "Library",
     "Page",
     "Result",
     "Settings",

@@ -18,7 +18,7 @@ from amodal.search.embedder import Embedder
 from amodal.search.filling import Counts, Filling
 from amodal.search.layout import Settings
 from amodal.search.seen import Seen, forget_seen, keep_seen, read_seen
-from amodal.search.store import Store
+from amodal.search.store import Store, refuse_unfit
 from amodal.search.survey import Survey, survey
 
 
@@ -80,7 +80,7 @@ def update(
         raise DataError(f"{source} {lacks}; give a folder of pictures or a caption table")
     if seen is not None and revision and _nothing_changed(seen, found, revision, kept):
         return _as_before(seen)
-    Store(where, create=True)  # refuses a folder of something else before anything is written there
+    refuse_unfit(where)
     with _alone(where):
         run = _Update(Store(where, create=True), embedder, revision, place, gone, given, say)
         return run(found, kept)
