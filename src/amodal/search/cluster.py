@@ -5,8 +5,12 @@ import logging
 import os
 import pickle
 import socket
+import sys
+import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import islice
@@ -23,8 +27,8 @@ from amodal.search.embedder import Embedder
 BLOCKS_AT_ONCE = 4096
 """Blocks that are handed to Ray together: about a million pictures, whose paths and captions lie in its memory."""
 
-RETRIES = 5
-"""So many machines may die over one block; a picture that kills whoever decodes it must not go on doing so."""
+TRIES = 5
+"""So many workers may begin one block: a picture that kills whoever decodes it must not go on doing so."""
 
 
 @dataclass
@@ -61,20 +65,26 @@ class RayCluster:
         given: Collection[str],
     ) -> Iterator[ReadBlock]:
         """See `amodal.search.blocks.Cluster`."""
-        ray = self._joined()
+        with self._joined() as ray:
+            yield from self._read(ray, blocks, _Job(reader, self.open, source, fingerprint, Names(known), Names(given)))
+
+    def _read(self, ray: Any, blocks: Iterable[Block], job: "_Job") -> Iterator[ReadBlock]:
         have = ray.cluster_resources()
         cores = int(have.get("CPU", 0))
         if cores < 1:
             raise DataError(f"the cluster at {self.address} has no cores; add machines with: ray start --address=HEAD")
         share = min(1.0, have.get("GPU", 0) / cores) if self.gpus else 0.0
-        self.say(f"reading on {cores} workers of {_machines(ray)} machines, {have.get('GPU', 0) if share else 0:g} GPUs")
-        job = ray.put(_Job(reader, self.open, source, fingerprint, Names(known), Names(given)))
+        self.say(
+            f"reading on {cores} workers of {_machines(ray)} machines, {have.get('GPU', 0) if share else 0:g} GPUs"
+        )
+        tries = ray.remote(_Tries).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+        shared = ray.put(replace(job, tries=tries))
         numbered = enumerate(blocks)
         while some := list(islice(numbered, BLOCKS_AT_ONCE)):
-            yield from self._each_once(some, job, min(cores, len(some)), share)
+            yield from self._each_once(some, shared, min(cores, len(some)), share)
 
     def _each_once(
-        self, some: Sequence[tuple[int, Block]], job: Any, workers: int, share: float
+        self, some: Sequence[tuple[int, Block]], shared: Any, workers: int, share: float
     ) -> Iterator[ReadBlock]:
         """These blocks read; what comes a second time, of a machine thought dead, is dropped."""
         import ray
@@ -84,12 +94,11 @@ class RayCluster:
         waiting = {number for number, _ in some}
         asked = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             _Worker,  # pyright: ignore[reportArgumentType]
-            fn_constructor_args=(job,),
+            fn_constructor_args=(shared,),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=1,
             num_gpus=share,
-            max_task_retries=RETRIES,
         )
         try:
             for row in asked.iter_rows():
@@ -107,8 +116,9 @@ class RayCluster:
         if waiting:
             raise DataError(f"the cluster at {self.address} lost {len(waiting)} blocks; the same command reads them")
 
-    def _joined(self) -> Any:
-        """Ray, connected; a connection that is there already is used."""
+    @contextmanager
+    def _joined(self) -> Iterator[Any]:
+        """Ray, connected; a connection that is there already is used. What Ray prints goes to standard error."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         import ray
@@ -116,16 +126,27 @@ class RayCluster:
 
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised
         ray.data.DataContext.get_current().enable_progress_bars = False
-        if not ray.is_initialized():
-            own = {"include_dashboard": False} if self.address == "local" else {}
+        with redirect_stdout(sys.stderr):
+            joined = ray.is_initialized()
+            if not joined:
+                self._connect(ray)
             try:
+                yield ray
+            finally:
+                if not joined:
+                    ray.shutdown()
+
+    def _connect(self, ray: Any) -> None:
+        own = {"include_dashboard": False} if self.address == "local" else {}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # of LanceDB: a process of Ray's is no fork of ours
                 ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR, **own)
-            except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-                raise DataError(
-                    f"no cluster of Ray {ray.__version__} answers at {self.address} ({_first_line(error)}); start one "
-                    "with `ray start --head`, or try --ray local"
-                ) from error
-        return ray
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            raise DataError(
+                f"no cluster of Ray {ray.__version__} answers at {self.address} ({_first_line(error)}); start one with "
+                "`ray start --head`, or try --ray local"
+            ) from error
 
 
 class Names:
@@ -142,7 +163,7 @@ class Names:
 
 @dataclass(frozen=True)
 class _Job:
-    """What all workers need; see `Cluster.read`. version: of this package where the job was made."""
+    """What all workers need; see `Cluster.read`. tries: the `_Tries` of all workers; version: of this package."""
 
     reader: BlockReader
     open: Callable[[], Embedder]
@@ -150,7 +171,20 @@ class _Job:
     fingerprint: str
     known: Names
     given: Names
+    tries: Any = None
     version: str = amodal.__version__
+
+
+class _Tries:
+    """An actor that counts how often each block was begun."""
+
+    def __init__(self) -> None:
+        self._of = Counter[int]()
+
+    def begin(self, number: int) -> int:
+        """-> how often this block was begun, this time included"""
+        self._of[number] += 1
+        return self._of[number]
 
 
 class _Worker:
@@ -163,13 +197,21 @@ class _Worker:
         """A block. What a person can mend is handed back as it is, since Ray would wrap it."""
         (number,), (block,) = batch["number"], batch["block"]
         try:
-            found = self._read(pickle.loads(block))
+            found = self._read(int(number), pickle.loads(block))
         except AmodalError as error:
             found = type(error)(f"on {socket.gethostname()}: {error}")
         return {"number": [number], "read": [pickle.dumps(found)]}
 
-    def _read(self, block: Block) -> ReadBlock:
+    def _read(self, number: int, block: Block) -> ReadBlock:
+        import ray
+
         job = self.job
+        if ray.get(job.tries.begin.remote(number)) > TRIES:
+            first, *_, last = *block, *block
+            raise DataError(
+                f"{TRIES} workers died while they read {first} to {last} of {job.source}: perhaps a picture kills "
+                "them, or memory is short; Ray's logs say more"
+            )
         if Path(job.source).is_absolute() and not Path(job.source).exists():  # else all its pictures would be broken
             raise DataError(f"{job.source} is not there; put it where all machines see it under one path")
         return job.reader(block, lambda: self.embedder, job.known, lambda: job.given)
@@ -181,7 +223,9 @@ class _Worker:
 
         job: _Job = ray.get(self._job)
         if job.version != amodal.__version__:
-            raise UsageError(f"amodal is {amodal.__version__} there and {job.version} here; install the same everywhere")
+            raise UsageError(
+                f"amodal is {amodal.__version__} there and {job.version} here; install the same everywhere"
+            )
         return job
 
     @cached_property
