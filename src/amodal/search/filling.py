@@ -16,6 +16,7 @@ from amodal.core.progress import clock, progress
 from amodal.search.blocks import Block, BlockReader, Cluster, Made, ReadBlock
 from amodal.search.embedder import Embedder
 from amodal.search.store import Store
+from amodal.search.stored import StoredPicture
 from amodal.search.survey import Entry, Survey
 
 A_COMMIT, BYTES_A_COMMIT = 256, 256 << 20
@@ -145,6 +146,8 @@ def _blocks(found: Survey, wanted: Sequence[str]) -> Iterator[Block]:
 
 
 def _size(entry: Entry) -> int:
+    if isinstance(entry.picture, StoredPicture):
+        return entry.picture.size
     path = getattr(entry.picture, "path", None)
     try:
         return 0 if path is None else os.path.getsize(path)
