@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from index import drawn, folder_bytes
+from index import ROWS_A_BLOCK, drawn, folder_bytes
 from PIL import Image
 from timing import memory
 
@@ -164,7 +164,9 @@ def indexes(count: int, width: int) -> list[dict[str, Any]]:
             store.put(table, [{"source": "", "path": str(n), "vector": v} for n, v in block], known=False)
         plain, before = folder_bytes(Path(place)) / count, memory("VmHWM")
         found = []
-        for kind in approximate.KINDS:
+        for kind in approximate.KINDS[
+            : None if count >= ROWS_A_BLOCK else -1
+        ]:  # IVF_PQ takes minutes whatever the number
             started = time.perf_counter()
             spent, _ = seconds(lambda kind=kind: store.build_approximate(table, kind))
             found.append(
