@@ -138,7 +138,7 @@ def network(name: str, times: int = 4) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    model = timm.create_model(name, pretrained=False, num_classes=0).eval()
+    model: Any = timm.create_model(name, pretrained=False, num_classes=0).eval()
     size = model.pretrained_cfg["input_size"]
     pixels = torch.randn(1, *size).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():

@@ -229,14 +229,15 @@ def test_ray_client_is_refused(library: Any) -> None:
 def machines(library: Any) -> Iterator[str]:
     """The address of a cluster of Ray: a head without cores, and two machines of one core each, all of them here."""
     import ray
+    from ray import cloudpickle
     from ray.cluster_utils import Cluster
 
     small = {"object_store_memory": 100 << 20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
     for _ in range(2):
         cluster.add_node(num_cpus=1, **small)
-    ray.cloudpickle.register_pickle_by_value(sys.modules[type(library.model).__module__])
-    yield cluster.address
+    cloudpickle.register_pickle_by_value(sys.modules[type(library.model).__module__])
+    yield str(cluster.address)
     ray.shutdown()
     cluster.shutdown()
 

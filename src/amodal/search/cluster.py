@@ -87,13 +87,14 @@ class RayCluster:
         self, some: Sequence[tuple[int, Block]], shared: Any, workers: int, share: float
     ) -> Iterator[ReadBlock]:
         """These blocks read; what comes a second time, of a machine thought dead, is dropped."""
-        import ray
         import ray.data
+        import ray.exceptions
 
+        worker: Any = _Worker
         items = [{"number": number, "block": pickle.dumps(block)} for number, block in some]
         waiting = {number for number, _ in some}
         asked = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-            _Worker,  # pyright: ignore[reportArgumentType]
+            worker,
             fn_constructor_args=(shared,),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=workers),
@@ -123,6 +124,7 @@ class RayCluster:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         import ray
         import ray.data
+        import ray.exceptions
 
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised
         ray.data.DataContext.get_current().enable_progress_bars = False
@@ -206,7 +208,8 @@ class _Worker:
         import ray
 
         job = self.job
-        if ray.get(job.tries.begin.remote(number)) > TRIES:
+        begun: Any = ray.get(job.tries.begin.remote(number))
+        if begun > TRIES:
             first, *_, last = *block, *block
             raise DataError(
                 f"{TRIES} workers died while they read {first} to {last} of {job.source}: perhaps a picture kills "
