@@ -64,8 +64,9 @@ def test_broken_pictures_are_named(model: Model, pictures: list[Path], tmp_path:
     broken.write_bytes(pictures[0].read_bytes()[:100])
     with pytest.raises(DataError, match=r"broken\.png.*leave it out or mend it"):
         model.encode_image([pictures[0], broken])
-    with pytest.raises(DataError, match=r"none\.png"):
+    with pytest.raises(DataError, match=r"none\.png") as told:
         model.encode_image(tmp_path / "none.png")
+    assert str(told.value).count("none.png") == 1
     with pytest.raises(DataError, match="picture 1: "):
         model.encode_image([pictures[0].read_bytes(), b"no picture"])
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from amodal.core.errors import DataError, UsageError
-from amodal.search import BEST, Spread, Term
+from amodal.search import BEST, Spread, Store, Term
 
 
 def colours(names: list[str]) -> list[str]:
@@ -198,6 +198,33 @@ def test_words_are_answered_by_probabilities(filled: Any) -> None:
         assert result.score is not None
         assert result.probability == pytest.approx(result.score / 2, abs=1e-4)
     assert page.no_match is False
+
+
+def test_the_best_are_asked_for_once(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, nearest = [], Store.nearest
+
+    def counted(self: Store, *given: Any, **options: Any) -> Any:
+        asked.append(options)
+        return nearest(self, *given, **options)
+
+    monkeypatch.setattr(Store, "nearest", counted)
+    filled.model.calibration = Steep()
+    index = filled.index()
+    for query, options, times in (
+        ("red", {}, 2),  # what its names hit, and the others
+        ("purple", {}, 2),
+        ("purple", {"where": "path LIKE 'more%'"}, 2),
+        ("red", {"top": 1}, 2),  # its hits fill the page, so that the best of all are asked for
+        ("purple", {"at_least": 0.5}, 5),  # counted once more, and the best may be less similar
+    ):
+        asked.clear()
+        filled.model.calibration.given.clear()
+        index.search(query, **options)
+        assert len(asked) == times, (query, options)
+        cosine_N = index.store.vectors(index._table[0], 100) @ filled.model.texts([query])[0]
+        ((score_QK, _),) = filled.model.calibration.given
+        if "where" not in options:
+            np.testing.assert_allclose(score_QK[0, :BEST], -np.sort(-cosine_N)[:BEST], atol=1e-3)
 
 
 def test_no_good_match_is_said_and_hits_in_names_count(filled: Any) -> None:

@@ -108,6 +108,27 @@ def test_an_address_will_do_for_an_index(library: Any) -> None:
     assert library.index().thumbnail(page.results[0]) is not None
 
 
+def test_an_address_will_do_for_a_source(library: Any) -> None:
+    library.where = library.folder / "photos.index"
+    address = f"file://{library.folder}"
+    assert library.update(source=address).pictures == 12
+    row = pictures(library)["more/1-red.png"]
+    assert (row["file"], row["folder"]) == (f"{address}/more/1-red.png", "more")
+    assert row["date"] is not None
+    library.draw("new.png", "red")
+    library.draw(".hidden/one.png", "red")
+    (library.folder / "0-red.png").unlink()
+    (library.folder / "broken.png").write_bytes(b"no picture")
+    done = library.update(source=address)
+    assert (done.pictures, done.added, done.deleted, done.embedded) == (12, 1, 1, 1)
+    assert [entry.key for entry in done.skipped] == ["broken.png"]
+    assert update(str(library.where), address, library.never, revision="r1").said == "nothing changed"
+    with pytest.raises(DataError, match="file:///nowhere/at/all is not there"):
+        update(str(library.where.with_name("other")), "file:///nowhere/at/all", library.never)
+    with pytest.raises(DataError, match="cannot be listed"):
+        update(str(library.where.with_name("other")), "nothing://known/at/all", library.never)
+
+
 def test_a_copy_keeps_the_thumbnail_of_what_is_deleted(library: Any) -> None:
     shutil.copy(library.folder / "0-red.png", library.folder / "copy.png")
     library.update()

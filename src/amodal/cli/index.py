@@ -1,10 +1,15 @@
 """amodal index: the pictures of a folder or a table, kept so that they are found."""
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from amodal.cli.shown import open_model, print_json, say
+
+if TYPE_CHECKING:
+    from amodal.search import Embedder, RayCluster
 
 
 def index(
@@ -14,6 +19,7 @@ def index(
     place: bool | None = typer.Option(None, "--place/--no-place", help="Keep where a photograph was taken, too."),
     embeddings: Path | None = typer.Option(None, help="Vectors that `amodal encode` wrote, to be used where they fit."),
     gone: bool = typer.Option(False, "--gone", help="What is not there is deleted, though its whole folder is away."),
+    ray: str = typer.Option("", help="Read and embed on a Ray cluster: its address, `auto`, or `local` for a trial."),
     watch: bool = typer.Option(False, "--watch", help="Then keep up with the folder until stopped."),
     versions: bool = typer.Option(False, "--versions", help="List the versions of the index, and do nothing else."),
     roll_back: int = typer.Option(0, help="Make the index what it was at this version, and do nothing else."),
@@ -37,10 +43,10 @@ def index(
 
     from amodal.search import watch as keep_watch
 
-    _once(source, out, model, device, place, gone, embeddings, as_json)
+    _once(source, out, model, device, place, gone, embeddings, ray, as_json)
     if watch:
         say(f"watching {source}; Ctrl-C stops")
-        again = (source, out, model, device, None, gone, embeddings, as_json)
+        again = (source, out, model, device, None, gone, embeddings, ray, as_json)
         keep_watch(source, lambda: _once(*again), ignored=out)
 
 
@@ -52,6 +58,7 @@ def _once(
     place: bool | None,
     gone: bool,
     embeddings: Path | None,
+    ray: str,
     as_json: bool,
 ) -> None:
     from amodal.search import model_revision, pictures_by_content, update
@@ -64,6 +71,7 @@ def _once(
         place=place,
         gone=gone,
         given=None if embeddings is None else lambda of: dict(pictures_by_content(embeddings, of.fingerprint)),
+        cluster=_cluster(ray, model, device) if ray else None,
         say=say,
     )
     for path, reason in done.skipped:
@@ -72,6 +80,20 @@ def _once(
         print_json(done.to_json())
     else:
         say(f"{done.said}; {done.pictures:,} pictures in {out}, version {done.version}")
+
+
+def _cluster(address: str, model: str, device: str) -> "RayCluster":
+    from amodal.search import RayCluster
+
+    source = str(Path(model).absolute()) if model and Path(model).exists() else model
+    return RayCluster(address, partial(_embedder, source, device), gpus=device in ("auto", "cuda"), say=say)
+
+
+def _embedder(source: str, device: str) -> "Embedder":
+    """The model on a machine of a cluster, where this is imported and called."""
+    import amodal
+
+    return amodal.load(source or None, device=device).embedder
 
 
 def _look_after(out: str, roll_back: int, forget: bool, as_json: bool) -> None:

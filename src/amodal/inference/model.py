@@ -10,12 +10,12 @@ from typing import NamedTuple, TypedDict, overload
 
 import numpy as np
 
-from amodal.core.errors import DataError, UsageError
+from amodal.core.errors import UsageError
 from amodal.data.pictures import Picture
 from amodal.data.rows import SkipLog
 from amodal.evaluation import class_embeddings
 from amodal.features import Encoder
-from amodal.inference.opened import as_row
+from amodal.inference.opened import as_row, unreadable
 from amodal.search import Calibration, Embedder, Index, Spread, model_revision, update
 
 
@@ -125,8 +125,7 @@ class Model:
         skipped = SkipLog(limit=1.0)
         vectors, kept = self.encoder.images(rows, skipped)
         if len(kept) < len(rows):
-            first = skipped.entries[0]
-            raise DataError(f"{first.key}: {first.reason}; leave it out or mend it")
+            raise unreadable(*skipped.entries[0])
         return vectors
 
     def encode_text(self, texts: str | Sequence[str]) -> np.ndarray:

@@ -4,7 +4,9 @@ Given vectors and an encode function, so it knows no model.
 """
 
 from amodal.search.absent import foreign, nonsense
-from amodal.search.calibration import BEST, Calibration, Library, Spread
+from amodal.search.blocks import Cluster
+from amodal.search.calibration import BEST, Calibration, Spread
+from amodal.search.cluster import RayCluster
 from amodal.search.embedder import Embedder, model_revision
 from amodal.search.index import Index
 from amodal.search.indexing import Updated, update
@@ -26,11 +28,12 @@ from amodal.search.watching import watch
 __all__ = [
     "BEST",
     "Calibration",
+    "Cluster",
     "Embedder",
     "Index",
     "Kind",
-    "Library",
     "Page",
+    "RayCluster",
     "Result",
     "Settings",
     "Side",

@@ -3,7 +3,7 @@
 Given scores only; knows no model. Each score is judged beside the other scores of its query, as Surprise does (Bahri
 et al. 2020): a cosine says little by itself, since each query, each model and each size of a library has its own.
 
-Q queries · N vectors of a library (pictures of an index, or labels) · K best answers of a query · D width
+Q queries · N vectors of a library (pictures of an index, or labels) · K best answers of a query
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,10 @@ BEST = 10
 
 
 class Spread(NamedTuple):
-    """How the scores of each query lie over a whole library: mean and standard deviation, both (Q,), and N."""
+    """How the scores of each query lie over a whole library: mean and standard deviation, both (Q,), and N.
+
+    Of a large library some of its vectors, drawn anyhow, tell the first two: `of_scores(...)._replace(count=N)`.
+    """
 
     mean_Q: np.ndarray
     deviation_Q: np.ndarray
@@ -30,34 +33,6 @@ class Spread(NamedTuple):
         """Where every score is at hand."""
         score_QN = np.asarray(score_QN, np.float64)
         return cls(score_QN.mean(axis=1), score_QN.std(axis=1), score_QN.shape[1])
-
-
-@dataclass(frozen=True)
-class Library:
-    """All that calibration asks of a library: N, and the sums of its vectors (D,) and of their products (D, D).
-
-    A library that grows is joined to what came (`old + Library.of(new)`) and never read again.
-    """
-
-    count: int
-    sum_D: np.ndarray
-    product_DD: np.ndarray
-
-    @classmethod
-    def of(cls, vector_ND: np.ndarray) -> "Library":
-        """The sums over these vectors, in float64: two numbers a cell of D x D for each vector."""
-        vector_ND = np.asarray(vector_ND, np.float64)
-        return cls(len(vector_ND), vector_ND.sum(axis=0), vector_ND.T @ vector_ND)
-
-    def __add__(self, other: "Library") -> "Library":
-        return Library(self.count + other.count, self.sum_D + other.sum_D, self.product_DD + other.product_DD)
-
-    def spread(self, query_QD: np.ndarray) -> Spread:
-        """The spread of the queries' dot products with all vectors, without looking at one."""
-        query_QD, count = np.asarray(query_QD, np.float64), max(self.count, 1)
-        mean_Q = query_QD @ self.sum_D / count
-        square_Q = np.einsum("qd,de,qe->q", query_QD, self.product_DD, query_QD, optimize=True) / count
-        return Spread(mean_Q, np.sqrt(np.maximum(square_Q - mean_Q**2, 0.0)), self.count)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -174,6 +174,7 @@ class _Asked:
         self.columns = [name for name in store.columns(table).names if name not in ("vector", "mark", "words")]
         self.query_D: np.ndarray | None = None
         self.exact = ""
+        self._first: dict[str, list[dict[str, Any]]] = {}  # filter -> the nearest that pass it, `AT_ONCE` or all
 
     def about(self, query_D: np.ndarray, exact: str) -> "_Asked":
         """The question with a query; exact: the filter of what it hits by its words."""
@@ -199,9 +200,13 @@ class _Asked:
     def best(self) -> np.ndarray:
         """The highest cosines among all that pass the filter, best first. -> (at most BEST,)"""
         assert self.query_D is not None
-        ways = {"where": self.where, "approximate": self.way}
-        rows = self.store.nearest(self.table, self.query_D, BEST, ["source", "path"], **ways)
-        return np.array([row["score"] for row in rows])
+        halves = [filter_of for _, filter_of in self._halves()]
+        known = [self._first[filter_of] for filter_of in halves if filter_of in self._first]
+        rows = [row for half in known for row in half]
+        if len(known) < len(halves) or (self.cut > -2 and len(known[-1]) < BEST):  # what is less similar was left out
+            ways = {"where": self.where, "approximate": self.way}
+            rows = self.store.nearest(self.table, self.query_D, BEST, ["source", "path"], **ways)
+        return -np.sort([-row["score"] for row in rows])[:BEST]
 
     def by_date(self) -> Iterator[dict[str, Any]]:
         """Everything that passes, the newest first."""
@@ -224,6 +229,7 @@ class _Asked:
             rows = self.store.nearest(
                 self.table, self.query_D, wanted, self.columns, where=where, at_least=cut, approximate=self.way
             )
+            self._first.setdefault(where, rows)
             whole = len(rows) < wanted
             for row in rows:
                 key = row["source"], row["path"]

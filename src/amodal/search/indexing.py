@@ -14,11 +14,12 @@ from amodal.core.errors import DataError
 from amodal.core.files import only_one
 from amodal.data.rows import Skipped
 from amodal.search.approximate import GROWN, QUERIES, choose
+from amodal.search.blocks import Cluster
 from amodal.search.embedder import Embedder
 from amodal.search.filling import Counts, Filling
 from amodal.search.layout import Settings
 from amodal.search.seen import Seen, forget_seen, keep_seen, read_seen
-from amodal.search.store import Store
+from amodal.search.store import Store, refuse_unfit
 from amodal.search.survey import Survey, survey
 
 
@@ -61,13 +62,15 @@ def update(
     place: bool | None = None,
     gone: bool = False,
     given: Callable[[Embedder], Mapping[str, np.ndarray]] | None = None,
+    cluster: Cluster | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Updated:
     """Brings the index at `where` (a folder, or an object store's URL) up to what `source` holds, or makes it.
 
     embedder: called only when a model is needed; revision: of the model's files, as `Embedder.revision`, to tell a
     known model without opening it; place: keep positions of EXIF, None as before; gone: take what is not there for
-    deleted though its whole folder or source is missing or empty; given: vectors that are known, by content.
+    deleted though its whole folder or source is missing or empty; given: vectors that are known, by content;
+    cluster: reads and embeds in place of this process, which alone writes.
     With another model a table of its own is built over all sources, and the old one answers until it is complete.
     Raises DataError, and UsageError without LanceDB.
     """
@@ -80,9 +83,9 @@ def update(
         raise DataError(f"{source} {lacks}; give a folder of pictures or a caption table")
     if seen is not None and revision and _nothing_changed(seen, found, revision, kept):
         return _as_before(seen)
-    Store(where, create=True)  # refuses a folder of something else before anything is written there
+    refuse_unfit(where)
     with _alone(where):
-        run = _Update(Store(where, create=True), embedder, revision, place, gone, given, say)
+        run = _Update(Store(where, create=True), embedder, revision, place, gone, given, cluster, say)
         return run(found, kept)
 
 
@@ -120,9 +123,11 @@ class _Update:
         place: bool | None,
         gone: bool,
         given: Callable[[Embedder], Mapping[str, np.ndarray]] | None,
+        cluster: Cluster | None,
         say: Callable[[str], None],
     ) -> None:
         self.store, self.open, self.gone, self.given, self.say = store, embedder, gone, given, say
+        self.cluster = cluster
         self.counts, self.skipped, self.away = Counts(), list[Skipped](), list[str]()
         self._embedder: Embedder | None = None
         self.before = store.growing()
@@ -198,7 +203,9 @@ class _Update:
         wanted = [path for path, mark in found.marks.items() if old.get(path) != mark]
         self.marks[found.source] = found.marks
         self._check_there(found, known)
-        filling = Filling(store, table, found, known, self.counts, lambda: self.embedder, lambda: self._given)
+        filling = Filling(
+            store, table, found, known, self.counts, lambda: self.embedder, lambda: self._given, self.cluster
+        )
         broken = filling.fill(wanted, place=self.settings.place, say=self.say)
         still = {
             path: each for path, each in skipped.items() if found.marks.get(path) == each[0] and path not in broken

@@ -10,6 +10,7 @@ import numpy as np
 from amodal.data.exif import read_exif
 from amodal.data.looks import Look
 from amodal.data.pictures import FileRef
+from amodal.search.stored import StoredPicture
 from amodal.search.survey import Entry, as_number
 
 if TYPE_CHECKING:
@@ -72,11 +73,15 @@ def _fitting(row: dict[str, Any], schema: "pa.Schema") -> dict[str, Any]:
 
 
 def _file_of(entry: Entry) -> str | None:
-    """The file of a picture that has one of its own."""
+    """The file of a picture that has one of its own, or its URL."""
+    if isinstance(entry.picture, StoredPicture):
+        return entry.picture.address
     return str(entry.picture.path.absolute()) if isinstance(entry.picture, FileRef) else None
 
 
 def _modified(entry: Entry) -> datetime | None:
+    if isinstance(entry.picture, StoredPicture):
+        return datetime.fromtimestamp(int(entry.picture.modified))
     path = getattr(entry.picture, "path", None)
     try:
         return None if path is None else datetime.fromtimestamp(int(os.path.getmtime(path)))

@@ -60,9 +60,6 @@ class Store:
             self._names = set(self._connection.list_tables(limit=_MOST_TABLES).tables)
         if not self.create and not self._names:
             raise DataError(f"{self.where} holds no index; make one with: amodal index FOLDER --out {self.where}")
-        inside = {path.name for path in Path(self.where).iterdir()} if local else set()
-        if not self._names and inside - {"lock", "seen.json", "thumbnails"}:
-            raise UsageError(f"{self.where} holds other files and no index; name a new folder with --out")
 
     def versions(self) -> list[Version]:
         """The times when the index was complete, in order."""
@@ -323,6 +320,15 @@ class Store:
         with _told(self.where):
             self._opened[name] = self._connection.create_table(name, schema=schema, exist_ok=True)
         self._names.add(name)
+
+
+def refuse_unfit(where: str) -> None:
+    """Raises UsageError for a folder of something else, and without LanceDB: before anything is written there."""
+    _lancedb()
+    folder = Path(where)
+    inside = {path.name for path in folder.iterdir()} if "://" not in where and folder.is_dir() else set()
+    if inside - {"lock", "seen.json", "thumbnails"} and not any(name.endswith(".lance") for name in inside):
+        raise UsageError(f"{where} holds other files and no index; name a new folder with --out")
 
 
 def _optimize(table: Any, age: timedelta) -> None:

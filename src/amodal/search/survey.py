@@ -11,6 +11,8 @@ from amodal.core.errors import DataError
 from amodal.data.pictures import PICTURE_SUFFIXES, FileRef, PictureRef
 from amodal.data.rows import Row, Skipped
 from amodal.data.sources import BUNDLED, absolute_source, holds_loose_pictures, open_pictures
+from amodal.data.tables import ADDRESS
+from amodal.search.stored import list_pictures
 
 
 class Entry(NamedTuple):
@@ -43,13 +45,16 @@ class Survey:
 
 
 def survey(source: str, *, place: bool = False) -> Survey:
-    """Looks a source over: a folder of pictures with all below it, or anything that `open_pictures` reads.
+    """Looks a source over: a folder of pictures with all below it, the URL of one in an object store, or anything that
+    `open_pictures` reads.
 
     A folder that is missing is an empty one. place: part of every mark, since it changes what is kept of a picture.
     Raises DataError.
     """
     name, suffix = absolute_source(source), "p" if place else ""
     path = Path(name)
+    if ADDRESS.match(name):
+        return _listed(name, suffix)
     if name != BUNDLED and not path.exists():
         return Survey(name)
     if name != BUNDLED and path.is_dir() and holds_loose_pictures(path):
@@ -115,6 +120,18 @@ def _walked(root: Path, suffix: str) -> Survey:
 
     names = {"folder": False} if any("/" in path for path in marks) else {}
     return Survey(str(root), dict(sorted(marks.items())), entry_of, names, frozenset(hollow), tuple(skipped))
+
+
+def _listed(root: str, suffix: str) -> Survey:
+    """Every picture below a URL. Captions that lie beside pictures would have to be fetched, and are not."""
+    pictures = list_pictures(root)
+
+    def entry_of(path: str) -> Entry:
+        above = path.rpartition("/")[0]
+        return Entry(pictures[path], (), {"folder": above} if above else {})
+
+    marks = {path: f"{int(each.modified * 1e3):x}.{each.size:x}{suffix}" for path, each in pictures.items()}
+    return Survey(root, marks, entry_of, {"folder": False} if any("/" in path for path in marks) else {})
 
 
 def _sidecar(picture: Path) -> tuple[str, ...]:
