@@ -233,7 +233,7 @@ def machines(library: Any) -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     small = {"object_store_memory": 100 << 20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "no_monitor": True, **small})
     for _ in range(2):
         cluster.add_node(num_cpus=1, **small)
     cloudpickle.register_pickle_by_value(sys.modules[type(library.model).__module__])

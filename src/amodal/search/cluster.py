@@ -27,6 +27,9 @@ from amodal.search.embedder import Embedder
 BLOCKS_AT_ONCE = 4096
 """Blocks that are handed to Ray together: about a million pictures, whose paths and captions lie in its memory."""
 
+ANSWERS_IN = 10.0
+"""Seconds in which the head of a cluster must answer."""
+
 TRIES = 5
 """So many workers may begin one block: a picture that kills whoever decodes it must not go on doing so."""
 
@@ -140,11 +143,14 @@ class RayCluster:
 
     def _connect(self, ray: Any) -> None:
         own = {"include_dashboard": False} if self.address == "local" else {}
+        host, _, port = self.address.rpartition(":")
         try:
+            if host and port.isdigit():  # Ray itself would try for minutes
+                socket.create_connection((host, int(port)), ANSWERS_IN).close()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # of LanceDB: a process of Ray's is no fork of ours
                 ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR, **own)
-        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise DataError(
                 f"no cluster of Ray {ray.__version__} answers at {self.address} ({_first_line(error)}); start one with "
                 "`ray start --head`, or try --ray local"
