@@ -1,0 +1,226 @@
+// The search: box, chips, filters, cut, and the pictures found.
+import { address, change, go, lost } from "./address.js";
+import { again, asked, found, isReady, more, parsed } from "./asking.js";
+import { Filters } from "./filters.js";
+import { chanceOf, enterGrid, Grid } from "./grid.js";
+import { announce, Failure, say } from "./notice.js";
+import { service } from "./service.js";
+import { nameOf, picturesOf, thumbnail, upload } from "./uploads.js";
+import { count, html, percent, plural, signal, useEffect, useLayoutEffect, useState } from "./view.js";
+
+const last = { scroll: 0, content: "" }; // where the results were left
+const filtering = signal(false);
+
+export async function addPictures(files, sign = 1) {
+  const chips = [];
+  for (const file of files) chips.push({ upload: await upload(file), sign });
+  go({ view: "search", chips: [...address.peek().chips, ...chips] });
+  document.getElementById("box")?.focus();
+}
+
+const addContent = (sign) => (result) =>
+  go({ view: "search", chips: [...address.peek().chips, { content: result.content, sign }] });
+export const moreLike = addContent(1);
+export const lessLike = addContent(-1);
+
+// What is in the box becomes chips, and the box is free for more.
+function keepWords() {
+  const { words, away } = parsed(address.peek().q);
+  const chips = away.map((word) => ({ words: word, sign: -1 }));
+  if (words) chips.unshift({ words, sign: 1 });
+  if (chips.length) go({ q: "", chips: [...address.peek().chips, ...chips] });
+  document.getElementById("box").focus();
+}
+
+// "-people " is done: it becomes a chip.
+function typed(event) {
+  const q = event.target.value;
+  const { words, away } = parsed(q);
+  const quotes = q.split('"').length - 1;
+  if (!away.length || !/\s$/.test(q) || quotes % 2) return change({ q });
+  const chips = [...address.peek().chips, ...away.map((word) => ({ words: word, sign: -1 }))];
+  change({ q: words && `${words} `, chips });
+}
+
+function boxKeys(event) {
+  if (event.key === "Enter") {
+    event.preventDefault();
+    const { q, chips } = address.peek();
+    const { words, away } = parsed(q);
+    go({ q: words, chips: [...chips, ...away.map((word) => ({ words: word, sign: -1 }))] });
+  } else if (event.key === "ArrowDown") {
+    event.preventDefault();
+    enterGrid();
+  } else if (event.key === "Backspace" && !event.target.value && address.peek().chips.length) {
+    change({ chips: address.peek().chips.slice(0, -1) });
+  } else if (event.key === "Escape" && event.target.value) change({ q: "" });
+}
+
+function takeAway() {
+  const q = address.peek().q.trim();
+  change({ q: q ? `${q} -` : "-" });
+  document.getElementById("box").focus();
+}
+
+function Chip({ chip, number }) {
+  const { chips } = address.value;
+  const text = chip.words ?? nameOf(chip);
+  const turned = chips.map((each, place) => (place === number ? { ...each, sign: -each.sign } : each));
+  const left = chips.filter((_, place) => place !== number);
+  return html`<li class=${`chip ${chip.sign > 0 ? "" : "away"}`}>
+    <button type="button" class="sign" onClick=${() => go({ chips: turned })}
+      aria-label=${`${text}: ${chip.sign > 0 ? "asked for; take it away" : "taken away; ask for it"}`}>
+      ${chip.sign > 0 ? "+" : "−"}</button>
+    ${chip.words ? html`<span dir="auto">${text}</span>` : html`<img src=${thumbnail(chip)} alt=${text} />`}
+    <button type="button" class="drop-chip" aria-label=${`Remove ${text}`}
+      onClick=${() => (go({ chips: left }), document.getElementById("box").focus())}>×</button>
+  </li>`;
+}
+
+function ChoosePicture() {
+  const chosen = (event) => {
+    addPictures(picturesOf(event.target)).catch((error) => say(error.message));
+    event.target.value = "";
+  };
+  return html`<label class="choose" role="button"><input type="file" accept="image/*" multiple class="unseen"
+    aria-label="Search with a picture" onChange=${chosen} /><span aria-hidden="true">Picture</span></label>`;
+}
+
+function Box() {
+  const { q, chips, where } = address.value;
+  return html`<form class="ask" role="search" onSubmit=${(event) => event.preventDefault()}>
+    <div class="box">
+      ${chips.length > 0 && html`<ul class="chips" role="list" aria-label="Terms">
+        ${chips.map((chip, number) => html`<${Chip} chip=${chip} number=${number} />`)}</ul>`}
+      <input id="box" type="search" value=${q} onInput=${typed} onKeyDown=${boxKeys} autocomplete="off" autofocus
+        enterkeyhint="search" spellcheck=${false} dir="auto" aria-label="Words that the pictures should show"
+        placeholder=${chips.length ? "and …" : "Describe a picture, or drop one here"} />
+    </div>
+    <div class="row" role="group" aria-label="The query">
+      <${ChoosePicture} />
+      <button type="button" class="soft" onClick=${keepWords} disabled=${!q.trim()}>Add words</button>
+      <button type="button" class="soft" onClick=${takeAway}>Take words away</button>
+      <button type="button" class="soft" aria-expanded=${filtering.value} aria-controls="filters"
+        onClick=${() => (filtering.value = !filtering.value)}>Filter${where.length > 0 && ` (${where.length})`}</button>
+      <${Cut} />
+      <label class="sort">Sort <select value=${address.value.sort} onChange=${(event) => change({ sort: event.target.value })}>
+        <option value="score">best first</option><option value="date">newest first</option></select></label>
+    </div>
+    <${Filters} open=${filtering.value} />
+  </form>`;
+}
+
+// The cut: a chance where the model has chances for this query, else a cosine up to the best one found.
+function Cut() {
+  const { chances, terms } = asked.value;
+  const name = chances ? "chance" : "at";
+  const value = address.value[name] ?? 0;
+  const [reach, setReach] = useState(0.5);
+  const best = Math.max(0, ...found.value.results.map((result) => result.score ?? 0));
+  useEffect(() => {
+    if (best > 0 && value === 0) setReach(Math.max(0.05, Math.ceil(best * 50) / 50));
+  }, [best, value]);
+  const most = chances ? 0.99 : Math.max(reach, value);
+  const text = value === 0 ? "all" : chances ? `from ${percent(value)}` : `from ${value.toFixed(2)}`;
+  return html`<label class="cut">Cut
+    <input type="range" min="0" max=${most} step="0.01" value=${value} disabled=${!terms.length}
+      aria-label=${chances ? "Least probability" : "Least cosine"} aria-valuetext=${text}
+      onInput=${(event) => change({ [name]: Number(event.target.value) || null })} />
+    <output>${text}</output></label>`;
+}
+
+const folded = signal(true);
+
+function Results() {
+  const { results, state, error, no_match: none, total, notes, milliseconds } = found.value;
+  const [good, weak] = [results.filter((each) => !each.weak && !none), results.filter((each) => each.weak || none)];
+  const { terms, chances } = asked.value;
+  const words = terms.map((term) => term.words).filter(Boolean).join(", ");
+  useEffect(() => {
+    folded.value = true;
+  }, [JSON.stringify(terms)]);
+  useEffect(() => {
+    if (state === "done") announce(summary(found.value));
+  }, [found.value]);
+  if (state === "failed") return html`<${Failure} error=${error} again=${again} />`;
+  if (!results.length && state !== "done") return html`<p class="said">…</p>`;
+  const shown = folded.value ? good : [...good, ...weak];
+  return html`
+    <p class="said"><span>${summary(found.value)}</span>
+      ${state === "done" && milliseconds !== undefined && html`<span class="dim"> · ${Math.round(milliseconds)} ms</span>`}
+      ${terms.length > 0 && !chances && results[0]?.score !== null && html`<span class="dim"> · ${whyCosines(terms)}</span>`}</p>
+    ${notes?.map((note) => html`<p class="note">${note}</p>`)}
+    ${none && html`<p class="none"><strong>No good match</strong>${words && html` for “${words}”`}.
+      Nothing here looks like it. Try other words, or look at the nearest.</p>`}
+    ${!results.length && html`<p class="none"><strong>Nothing passes.</strong> ${wayOut()}</p>`}
+    <${Grid} results=${shown} label="Pictures found" onMore=${moreLike} onLess=${lessLike}
+      onLeave=${() => document.getElementById("box").focus()} />
+    <div class="on">
+      ${folded.value && weak.length > 0 && html`<button type="button" class="secondary"
+        onClick=${() => unfold(weak[0].content)}>${none ? "Show the nearest anyway" : "Show weaker results"}
+        (${weak.length}${found.value.more ? "+" : ""})</button>`}
+      ${found.value.more && !(folded.value && weak.length > 0) && html`<button type="button" class="secondary"
+        aria-busy=${state === "asking"} onClick=${more}>Show more of ${count(total)}</button>`}
+    </div>`;
+}
+
+function unfold(content) {
+  folded.value = false;
+  requestAnimationFrame(() => enterGrid(content));
+}
+
+function whyCosines(terms) {
+  if (!service.value.model?.calibrated?.words) return "scores are cosines: this model is not calibrated";
+  return terms.length ? "scores are cosines: chances are for words alone" : "";
+}
+
+function wayOut() {
+  const { where, at, chance } = address.value;
+  if (at || chance) return "Move the cut to the left.";
+  return where.length ? "Remove a filter." : "The index holds no picture yet.";
+}
+
+function summary({ results, total, no_match: none }) {
+  if (none) return "No good match";
+  if (!results.length) return "No picture";
+  const best = results[0].score === null ? "" : `, the best ${chanceOf(results[0])}`;
+  const { terms } = asked.peek();
+  return terms.length ? `${plural(total, "picture")}${best}` : `${plural(total, "picture")}, newest first`;
+}
+
+function NoIndex() {
+  return html`<section class="empty">
+    <h1>No index is open</h1>
+    <p>Read a folder of pictures once, then search it here by words and by pictures. Nothing leaves this machine.</p>
+    <pre><code>amodal index FOLDER --out INDEX
+amodal serve --index INDEX</code></pre>
+    <p>Labels of your own work without one: <a href="/?view=label" onClick=${(event) => (event.preventDefault(), go({ view: "label" }))}>label a picture</a>.</p>
+  </section>`;
+}
+
+export function Search() {
+  useLayoutEffect(() => {
+    scrollTo(0, last.scroll);
+    if (last.content) enterGrid(last.content);
+    else document.getElementById("box")?.focus();
+    const leave = (event) => event.key === "Escape" && event.target.closest(".grid") && document.getElementById("box").focus();
+    const remember = () => (last.scroll = scrollY);
+    const opened = (event) => (last.content = event.target.closest?.("a[data-content]")?.dataset.content ?? "");
+    addEventListener("keydown", leave);
+    addEventListener("scroll", remember, { passive: true });
+    addEventListener("focusin", opened);
+    return () => {
+      removeEventListener("keydown", leave);
+      removeEventListener("scroll", remember);
+      removeEventListener("focusin", opened);
+    };
+  }, []);
+  document.title = address.value.q ? `${address.value.q} · amodal` : "amodal";
+  if (!isReady.value) return html`<main id="main"><${NoIndex} /></main>`;
+  return html`<main id="main">
+    <h1 class="unseen">Search ${plural(service.value.index.pictures, "picture")}</h1>
+    <${Box} />
+    ${lost.value && html`<p class="note">An uploaded picture lives only as long as its tab; drop it again to search with it.</p>`}
+    <${Results} />
+  </main>`;
+}
