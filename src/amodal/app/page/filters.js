@@ -9,18 +9,12 @@ const time = (value) => `timestamp '${value} 00:00:00'`;
 const compared = (sign, form) => (name, value) => `${name} ${sign} ${form(value)}`;
 // How a column is asked, by the kind of its type: [what the menu says, the clause].
 const WAYS = {
-  text: [["is", compared("=", text)], ["contains", (name, value) => `${name} LIKE ${text(`%${value}%`)}`]],
+  text: [["is", compared("=", text)], ["contains", (name, value) => `${name} ILIKE ${text(`%${value}%`)}`]],
   number: [["is", compared("=", number)], ["is at least", compared(">=", number)], ["is at most", compared("<=", number)]],
   date: [["is from", compared(">=", time)], ["is before", compared("<", time)]],
-  list: [["has", (name, value) => `array_has(${name}, ${text(value)})`]],
+  texts: [["has", (name, value) => `array_has(${name}, ${text(value)})`]],
 };
-const FIELD = { text: "text", number: "number", date: "date", list: "text" };
-
-function kindOf(type) {
-  if (/^list|\[\]/.test(type)) return "list";
-  if (/int|float|double|decimal|number/.test(type)) return "number";
-  return /time|date/.test(type) ? "date" : "text";
-}
+const FIELD = { text: "text", number: "number", date: "date", texts: "text" };
 
 const column = (name) => (/^[a-z_][a-z0-9_]*$/.test(name) ? name : `\`${name}\``);
 const add = (clause) => address.peek().where.includes(clause) || go({ where: [...address.peek().where, clause] });
@@ -39,12 +33,12 @@ export function Filters({ open }) {
   const [way, setWay] = useState(0);
   const [value, setValue] = useState("");
   const [sql, setSql] = useState("");
-  const kind = kindOf(attributes.find((each) => each.name === name)?.type ?? "");
+  const kind = attributes.find((each) => each.name === name)?.type ?? "text";
   const addBuilt = () => value.trim() && (add(WAYS[kind][way][1](column(name), value.trim())), setValue(""));
   const addWritten = () => sql.trim() && (add(sql.trim()), setSql(""));
   const enter = (then) => (event) => event.key === "Enter" && (event.preventDefault(), then());
   return html`<${Clauses} />
-  <div id="filters" class="filters" hidden=${!open} role="group" aria-label="Filters">
+  <section id="filters" class="filters" hidden=${!open} aria-label="Filter by">
     ${attributes.length > 0 && html`<div class="row">
       <select aria-label="Attribute" value=${name} onChange=${(event) => (setName(event.target.value), setWay(0))}>
         ${attributes.map((each) => html`<option>${each.name}</option>`)}</select>
@@ -56,5 +50,5 @@ export function Filters({ open }) {
     <div class="row"><input type="text" aria-label="Filter in SQL" placeholder="or in SQL: year > 2015 AND camera LIKE 'Canon%'"
       value=${sql} onInput=${(event) => setSql(event.target.value)} onKeyDown=${enter(addWritten)} />
       <button type="button" onClick=${addWritten}>Add SQL</button></div>
-  </div>`;
+  </section>`;
 }

@@ -67,12 +67,12 @@ export function Matched({ content, sentence, grounding }) {
   const answer = grounding.value;
   return html`<section class="matched" aria-labelledby="matched">
     <h2 id="matched">What matched</h2>
-    <form onSubmit=${look} role="group"><input type="text" value=${text} dir="auto" aria-label="A sentence to find in the picture"
+    <form onSubmit=${look}><input type="text" value=${text} dir="auto" aria-label="A sentence to find in the picture"
       placeholder="a red cup left of a spoon" onInput=${(event) => setText(event.target.value)} />
       <button>Find</button></form>
     ${error && html`<${Failure} error=${error} />`}
     ${answer?.words && html`<p aria-live="polite">${answer.score === null ? "" : html`The sentence fits: <strong>${percent(answer.score)}</strong>`}</p>
-      <div class="row" role="group" aria-label="Words">${answer.words.map((word, number) => html`<button type="button"
+      <div class="row" role="toolbar" aria-label="Words">${answer.words.map((word, number) => html`<button type="button"
         class="soft" aria-pressed=${picked.value === number} onClick=${() => (picked.value = number)}>${word.text}</button>`)}</div>
       <ul class="captions">${answer.phrases.map((phrase) => html`<li><span dir="auto">${phrase.text}</span>
         <span class="dim"> ${percent(phrase.score)} at ${place(phrase.box, answer)}</span></li>`)}</ul>`}

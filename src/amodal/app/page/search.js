@@ -2,7 +2,7 @@
 import { address, change, go, lost } from "./address.js";
 import { again, asked, found, isReady, more, parsed } from "./asking.js";
 import { Filters } from "./filters.js";
-import { chanceOf, enterGrid, Grid } from "./grid.js";
+import { enterGrid, Grid } from "./grid.js";
 import { announce, Failure, say } from "./notice.js";
 import { service } from "./service.js";
 import { nameOf, picturesOf, thumbnail, upload } from "./uploads.js";
@@ -88,7 +88,7 @@ function ChoosePicture() {
 
 function Box() {
   const { q, chips, where } = address.value;
-  return html`<form class="ask" role="search" onSubmit=${(event) => event.preventDefault()}>
+  return html`<search class="ask"><form onSubmit=${(event) => event.preventDefault()}>
     <div class="box">
       ${chips.length > 0 && html`<ul class="chips" role="list" aria-label="Terms">
         ${chips.map((chip, number) => html`<${Chip} chip=${chip} number=${number} />`)}</ul>`}
@@ -96,7 +96,7 @@ function Box() {
         enterkeyhint="search" spellcheck=${false} dir="auto" aria-label="Words that the pictures should show"
         placeholder=${chips.length ? "and …" : "Describe a picture, or drop one here"} />
     </div>
-    <div class="row" role="group" aria-label="The query">
+    <div class="row">
       <${ChoosePicture} />
       <button type="button" class="soft" onClick=${keepWords} disabled=${!q.trim()}>Add words</button>
       <button type="button" class="soft" onClick=${takeAway}>Take words away</button>
@@ -107,7 +107,7 @@ function Box() {
         <option value="score">best first</option><option value="date">newest first</option></select></label>
     </div>
     <${Filters} open=${filtering.value} />
-  </form>`;
+  </form></search>`;
 }
 
 // The cut: a chance where the model has chances for this query, else a cosine up to the best one found.
@@ -156,10 +156,9 @@ function Results() {
     <${Grid} results=${shown} label="Pictures found" onMore=${moreLike} onLess=${lessLike}
       onLeave=${() => document.getElementById("box").focus()} />
     <div class="on">
-      ${folded.value && weak.length > 0 && html`<button type="button" class="secondary"
-        onClick=${() => unfold(weak[0].content)}>${none ? "Show the nearest anyway" : "Show weaker results"}
-        (${weak.length}${found.value.more ? "+" : ""})</button>`}
-      ${found.value.more && !(folded.value && weak.length > 0) && html`<button type="button" class="secondary"
+      ${folded.value && weak.length > 0 && html`<button type="button" class="soft"
+        onClick=${() => unfold(weak[0].content)}>${`${none ? "Show the nearest anyway" : "Show weaker results"} (${weak.length}${found.value.more ? "+" : ""})`}</button>`}
+      ${found.value.more && !(folded.value && weak.length > 0) && html`<button type="button" class="soft"
         aria-busy=${state === "asking"} onClick=${more}>Show more of ${count(total)}</button>`}
     </div>`;
 }
@@ -181,11 +180,13 @@ function wayOut() {
 }
 
 function summary({ results, total, no_match: none }) {
-  if (none) return "No good match";
+  if (none) return `No good match among ${plural(total, "picture")}`;
   if (!results.length) return "No picture";
-  const best = results[0].score === null ? "" : `, the best ${chanceOf(results[0])}`;
-  const { terms } = asked.peek();
-  return terms.length ? `${plural(total, "picture")}${best}` : `${plural(total, "picture")}, newest first`;
+  const { terms, chances } = asked.peek();
+  if (!terms.length) return `${plural(total, "picture")}, newest first`;
+  const good = results.filter((each) => !each.weak).length;
+  const matches = chances && good < results.length ? `${plural(good, "good match", "good matches")} among ` : "";
+  return `${matches}${plural(total, "picture")}`;
 }
 
 function NoIndex() {
