@@ -13,10 +13,10 @@ import numpy as np
 from amodal.core.errors import DataError, UsageError
 from amodal.data.languages import not_known
 from amodal.data.pictures import picture_ref
-from amodal.data.rows import Row, SkipLog
+from amodal.data.rows import Row, SkipLog, Skipped
 from amodal.search.calibration import BEST, Spread
 from amodal.search.embedder import Embedder
-from amodal.search.layout import Settings, Version
+from amodal.search.layout import AttributeType, Settings, Version, attribute_type, quoted
 from amodal.search.query import Copies, Order, Page, Result, Term, combined, term
 from amodal.search.rows import words_of
 from amodal.search.store import Store
@@ -58,6 +58,38 @@ class Index:
         return self.store.versions()
 
     @property
+    def settings(self) -> Settings:
+        """What the pictures that answer were indexed with."""
+        return self._table[1]
+
+    @property
+    def attributes(self) -> dict[str, AttributeType]:
+        """What `where` may ask for, and of what type each is."""
+        columns = self.store.columns(self._table[0])
+        return {each.name: attribute_type(each.type) for each in columns if each.name not in (*_HIDDEN, "date")}
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """What could not be read, by path."""
+        found = [self.store.skipped(source) for source in self.settings.sources]
+        return sorted(Skipped(path, why) for each in found for path, (_, why) in each.items())
+
+    def by_content(self, content: str) -> list[Result]:
+        """The pictures with these bytes (their SHA-256), by source and path, without a score; none where there are
+        none."""
+        table = self._table[0]
+        columns = [name for name in self.store.columns(table).names if name not in ("vector", "mark", "words")]
+        rows = self.store.rows(table, columns, where=f"content = {quoted(content)}")
+        ordered = sorted(rows, key=lambda row: (row["source"], row["path"]))
+        return [_result([{**row, "score": None}]) for row in ordered]
+
+    def vectors(self, contents: Sequence[str]) -> dict[str, np.ndarray]:
+        """content -> unit vector (D,), of the contents that are there; as they are kept, in float16."""
+        found = self.store.by_content(self._table[0], set(contents))
+        vectors = {content: np.asarray(row["vector"], np.float32) for content, row in found.items()}
+        return {content: vector_D / np.linalg.norm(vector_D) for content, vector_D in vectors.items()}
+
+    @property
     def _table(self) -> tuple[str, Settings]:
         found = self.store.growing()
         if found is None:
@@ -74,11 +106,12 @@ class Index:
         page: int = 1,
         sort: Order = "score",
         at_least: float | None = None,
+        probability_at_least: float | None = None,
     ) -> Page:
         """The pictures that fit best.
 
-        query: words, a picture (path, bytes or PIL image), or a list of such terms, which are added; "snow:0.5" weighs
-        half. minus: terms that are taken away. A "not" within a sentence is poorly understood: take the word away.
+        query: words, a picture (path, bytes, PIL image or its vector), or a list of such terms, which are added;
+        "snow:0.5" weighs half. minus: terms that are taken away. A "not" within a sentence is poorly understood: take the word away.
         Without a query everything that passes `where` is listed.
         where: a filter on attributes in SQL, as "year > 2015 AND camera LIKE 'Canon%'"; top: results a page;
         sort: "date" lists the newest first, with at_least all that pass it, else those of the page; at_least: cosine
@@ -129,7 +162,7 @@ class Index:
         model = self.embedder
         said = list(dict.fromkeys(each.words for each in terms if each.words))
         known = dict(zip(said, model.texts(said), strict=True)) if said else {}
-        vectors = [known[each.words] if each.words else _seen(model, each) for each in terms]
+        vectors = [known[each.words] if each.words else _seen(model, each.what) for each in terms]
         return combined(terms, np.stack(vectors))
 
     def _calibrated(
@@ -143,12 +176,14 @@ class Index:
         best_B, spread = asked.best(), self._spread(asked)
         score_K = np.array([*best_B, *(each.score for each in results if each.score is not None)])
         chance_K = calibration.probability(score_K[None], spread)[0]
+        nothing = bool(calibration.no_match(best_B[None], spread)[0])
         told = []
         for place, each in enumerate(results, len(best_B)):
             among = np.flatnonzero(np.isclose(best_B, score_K[place], atol=1e-6))  # one of the best is no "other"
-            told.append(replace(each, probability=float(chance_K[among[0] if len(among) else place])))
-        nothing = bool(calibration.no_match(best_B[None], spread)[0])
-        return told, nothing and not any(each.exact for each in told)
+            first = among[0] if len(among) else place
+            weak = not each.exact and (nothing or (first > 0 and chance_K[first] < calibration.cut))
+            told.append(replace(each, probability=float(chance_K[first]), weak=bool(weak)))
+        return told, nothing and not asked.any_exact
 
     def _spread(self, asked: "_Asked") -> Spread:
         """How the cosines lie over the whole table, told from some of its vectors, read once for as many as it has."""
@@ -195,6 +230,11 @@ class _Asked:
             return
         for hit, filter_of in self._halves():
             yield from self._growing(filter_of, hit)
+
+    @cached_property
+    def any_exact(self) -> bool:
+        """Whether any picture is hit by its words."""
+        return bool(self.exact) and any(hit and self.store.count(self.table, where) for hit, where in self._halves())
 
     def best(self) -> np.ndarray:
         """The highest cosines among all that pass the filter, best first. -> (at most BEST,)"""
@@ -278,9 +318,11 @@ def _terms(given: Any, sign: float) -> list[Term]:
     return [term(each, sign) for each in several]
 
 
-def _seen(model: Embedder, each: Term) -> np.ndarray:
+def _seen(model: Embedder, picture: Any) -> np.ndarray:
+    if isinstance(picture, np.ndarray):
+        return picture
     skipped = SkipLog(limit=1.0)
-    row = Row(key="the query", picture=picture_ref(each.what), captions=("the query",), pair="")
+    row = Row(key="the query", picture=picture_ref(picture), captions=("the query",), pair="")
     vector_ND, kept = model.images([row], skipped)
     if not kept:
         raise DataError(f"the query cannot be read: {skipped.entries[0].reason}")
