@@ -56,7 +56,7 @@ class SearchIn(_Message):
 class ResultOut(_Message):
     """A picture that was found. score: cosine; probability: that it belongs to the query, null without calibration;
     exact: the words stand in its name, captions or tags; copies: near-duplicates; kept: its attributes; weak: below
-    the line of a good match."""
+    the line of a good match; width, height: of its thumbnail in pixels, null where it has none."""
 
     path: str
     content: str
@@ -66,6 +66,8 @@ class ResultOut(_Message):
     copies: list[str]
     kept: dict[str, Any]
     weak: bool
+    width: int | None = None
+    height: int | None = None
 
 
 class SearchOut(_Message):

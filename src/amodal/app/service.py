@@ -83,6 +83,7 @@ class Service:
         self.model.encoder = self.encoder
         self.reader: FusedModel | None = load_fused(setup.reader, device=setup.device) if setup.reader else None
         self.index: Index | None = self.model.open_index(setup.index) if setup.index else None
+        self._shapes: dict[str, dict[str, int]] = {}  # content names what never changes
         job = Job(where=setup.index, model=origin, device=setup.device)
         self.updater = Updater(job, self._reopen)
         self._warm()
@@ -148,9 +149,9 @@ class Service:
             at_least=asked.at_least,
             probability_at_least=asked.probability_at_least,
         )
-        spent = 1000 * (time.perf_counter() - started)
         told = found.to_json()
-        results = [ResultOut(**each) for each in told.pop("results")]
+        results = [ResultOut(**each, **self._shape(each["content"])) for each in told.pop("results")]
+        spent = 1000 * (time.perf_counter() - started)
         return SearchOut(results=results, **told, milliseconds=round(spent, 2))
 
     def picture(self, content: str) -> PictureOut:
@@ -161,6 +162,13 @@ class Service:
         kept = ResultOut(**first.to_json()).kept
         captions = kept.pop("captions", [])
         return PictureOut(path=first.path, content=content, kept=kept, captions=captions, width=width, height=height)
+
+    def _shape(self, content: str) -> dict[str, int]:
+        """Width and height of a thumbnail, so that a page can keep its place; empty where there is none."""
+        if content not in self._shapes:
+            shape = self._index().store.thumbnails.shape(content)
+            self._shapes[content] = {} if shape is None else {"width": shape[0], "height": shape[1]}
+        return self._shapes[content]
 
     def thumbnail(self, content: str) -> bytes:
         """A JPEG, at most 256 pixels a side. Raises Refused where there is none."""

@@ -1,5 +1,6 @@
 // From what stands in the address to pictures: the latest query wins, whatever order the answers come in.
 import { address } from "./address.js";
+import { say } from "./notice.js";
 import { ask, service } from "./service.js";
 import { sent, uploads } from "./uploads.js";
 import { computed, effect, signal, untracked } from "./view.js";
@@ -62,7 +63,8 @@ async function fetchPage(page) {
     found.value = { ...said, results, state: "done", no_match: page === 1 ? said.no_match : before.no_match };
   } catch (error) {
     if (error.name === "AbortError" || mine !== running) return;
-    found.value = { ...before, state: "failed", error };
+    found.value = page === 1 ? { ...before, state: "failed", error } : { ...before, state: "done" };
+    if (page > 1) say(error.message);
   }
 }
 
