@@ -55,21 +55,33 @@ export function addressOf(state) {
   return text ? `/?${text}` : "/";
 }
 
-const remembered = (state) => ({ chips: state.chips, shown: state.shown });
+const remembered = (state, before) => ({ chips: state.chips, shown: state.shown, before });
 let waiting = 0;
 
 function write() {
   clearTimeout(waiting);
   waiting = 0;
-  history.replaceState(remembered(address.peek()), "", addressOf(address.peek()));
+  history.replaceState(remembered(address.peek(), history.state?.before), "", addressOf(address.peek()));
 }
 
 // Another place: the back button returns from it.
 export function go(changes) {
   if (waiting) write();
   const state = { ...address.peek(), ...changes };
-  history.pushState(remembered(state), "", addressOf(state));
+  history.pushState(remembered(state, address.peek().view), "", addressOf(state));
   address.value = state;
+}
+
+// Another of the same kind, as the next picture: the back button does not return to each.
+export function exchange(changes) {
+  address.value = { ...address.peek(), ...changes };
+  write();
+}
+
+// Back to a view, by the browser's own way where that leads there.
+export function backTo(view) {
+  if (history.state?.before === view) history.back();
+  else go({ view });
 }
 
 // The same place, told more exactly, as while typing.
@@ -83,10 +95,10 @@ export function change(changes) {
 export const linkTo = (changes) => addressOf({ ...address.value, ...changes });
 
 // A plain click on a link of ours stays in the page; with Ctrl and the like it is the browser's.
-export const follow = (changes) => (event) => {
+export const follow = (changes, by = go) => (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.button) return;
   event.preventDefault();
-  go(changes);
+  by(changes);
 };
 
 addEventListener("popstate", () => {

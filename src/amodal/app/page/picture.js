@@ -1,5 +1,5 @@
 // A picture's own page: the picture, what is known of it, where words are in it, and what is like it.
-import { address, follow, go, linkTo } from "./address.js";
+import { address, backTo, exchange, follow, linkTo } from "./address.js";
 import { found, parsed } from "./asking.js";
 import { Grid } from "./grid.js";
 import { Matched, Shown } from "./matched.js";
@@ -33,12 +33,13 @@ function Beside({ content }) {
   const results = found.value.results;
   const here = results.findIndex((each) => each.content === content);
   if (here < 0) return null;
-  const link = (result, text, name) => result ? html`<a class="soft" role="button" rel=${name} aria-label=${`${name} result`}
-    href=${linkTo({ picture: result.content })} onClick=${follow({ picture: result.content })}>${text}</a>` : null;
-  return html`${link(results[here - 1], "←", "previous")}${link(results[here + 1], "→", "next")}`;
+  const link = (result, text, name) => result ? html`<a class="soft" role="button" rel=${name}
+    href=${linkTo({ picture: result.content })} onClick=${follow({ picture: result.content }, exchange)}>${text}</a>` : null;
+  return html`${link(results[here - 1], "‹ Previous", "previous")}${link(results[here + 1], "Next ›", "next")}`;
 }
 
-const shown = (value) => (Array.isArray(value) ? value.join(", ") : String(value));
+const DATE = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d$/;
+const shown = (value) => (Array.isArray(value) ? value.join(", ") : String(value).replace(DATE, "$1 $2"));
 
 function Facts({ about }) {
   const kept = Object.entries(about.kept ?? {}).filter(([name, value]) => value !== null && value !== "" && name !== "captions");
@@ -52,16 +53,13 @@ function Facts({ about }) {
       ${kept.map(([name, value]) => html`<div><dt>${name}</dt><dd dir="auto">${shown(value)}</dd></div>`)}
     </dl>
     <div class="row">
-      <button type="button" onClick=${() => moreLike(about)}>More like this</button>
+      <button type="button" class="soft" onClick=${() => moreLike(about)}>More like this</button>
       <button type="button" class="soft" onClick=${() => lessLike(about)}>Less like this</button>
       <button type="button" class="soft" onClick=${copy}>Copy the path</button>
     </div>`;
 }
 
-function back() {
-  if (history.length > 1 && found.peek().page > 0) history.back();
-  else go({ view: "search" });
-}
+const back = () => backTo("search");
 
 function keys(event) {
   if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) || document.querySelector("dialog[open]")) return;
@@ -79,7 +77,7 @@ export function PictureView() {
   }, [content]);
   useLayoutEffect(() => {
     scrollTo(0, 0);
-    document.getElementById("back")?.focus({ preventScroll: true });
+    document.getElementById("title")?.focus({ preventScroll: true });
   }, [content]);
   useEffect(() => {
     addEventListener("keydown", keys);
@@ -91,9 +89,9 @@ export function PictureView() {
   document.title = `${name} · amodal`;
   const { words } = parsed(address.value.q);
   return html`<main id="main" class="picture">
-    <div class="row"><button type="button" id="back" class="soft" onClick=${back}>← Results</button>
+    <div class="row"><button type="button" class="soft" onClick=${back}>Back to the results</button>
       <${Beside} content=${content} /></div>
-    <h1 dir="auto">${name}</h1>
+    <h1 id="title" tabindex="-1" dir="auto">${name}</h1>
     ${mine && error && html`<${Failure} error=${error} />`}
     ${mine && about && html`<div class="look">
       <${Shown} about=${about} grounding=${grounding} />

@@ -8,7 +8,8 @@ export { useEffect, useLayoutEffect, useRef, useState } from "./vendor/hooks.js"
 export { batch, computed, effect, signal, untracked } from "./vendor/signals.js";
 
 // 0.874 -> "87 %"; a chance is never told as certain.
-export const percent = (chance) => `${Math.min(99, Math.max(1, Math.round(chance * 100)))}\u202f%`;
+export const percent = (chance) =>
+  chance < 0.01 ? "<1\u202f%" : chance > 0.99 ? ">99\u202f%" : `${Math.round(100 * chance)}\u202f%`;
 export const count = (number) => number.toLocaleString("en");
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 // The last part of a path or of a shard's key.
