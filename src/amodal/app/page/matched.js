@@ -8,18 +8,21 @@ const HEAT = [234, 88, 12]; // red, green, blue
 const STRONGEST = 190; // of 255: the picture stays to be seen
 const picked = signal(0);
 
-// One cell a pixel; the browser smooths it when it is drawn large.
-function paint(canvas, map) {
-  const [rows, columns] = [map.length, map[0].length];
+const peak = (word) => Math.max(...word.map.flat());
+
+// One cell a pixel, the strongest place at full strength; the browser smooths it when it is drawn large.
+function paint(canvas, word) {
+  const { map } = word;
+  const [rows, columns, most] = [map.length, map[0].length, peak(word) || 1];
   Object.assign(canvas, { width: columns, height: rows });
   const pixels = new ImageData(columns, rows);
-  map.flat().forEach((value, place) => pixels.data.set([...HEAT, Math.round(STRONGEST * value)], 4 * place));
+  map.flat().forEach((value, place) => pixels.data.set([...HEAT, Math.round((STRONGEST * value) / most)], 4 * place));
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
-function Heat({ map }) {
+function Heat({ word }) {
   const canvas = useRef(null);
-  useEffect(() => paint(canvas.current, map), [map]);
+  useEffect(() => paint(canvas.current, word), [word]);
   return html`<canvas ref=${canvas} class="heat" aria-hidden="true"></canvas>`;
 }
 
@@ -39,7 +42,7 @@ export function Shown({ about, grounding }) {
   return html`<figure class="shown" style=${{ "--ratio": width / height, "--width": `${Math.max(width, 256)}px` }}>
     <img src=${whole === file ? file : `/api/pictures/${about.content}/thumbnail`} alt=${about.captions?.[0] ?? about.path}
       class=${whole === file ? "" : "small"} />
-    ${word && html`<${Heat} map=${word.map} />`}
+    ${word && html`<${Heat} word=${word} />`}
     ${answer && html`<svg viewBox=${`0 0 ${answer.width} ${answer.height}`} preserveAspectRatio="none" aria-hidden="true">
       ${answer.phrases.map(({ box: [left, top, right, bottom] }) => html`<rect x=${left} y=${top}
         width=${right - left} height=${bottom - top} />`)}</svg>`}
@@ -74,6 +77,7 @@ export function Matched({ content, sentence, grounding }) {
     ${answer?.words && html`<p aria-live="polite">${answer.score === null ? "" : html`The sentence fits: <strong>${percent(answer.score)}</strong>`}</p>
       <div class="row" role="toolbar" aria-label="Words">${answer.words.map((word, number) => html`<button type="button"
         class="soft" aria-pressed=${picked.value === number} onClick=${() => (picked.value = number)}>${word.text}</button>`)}</div>
+      <p class="dim">${answer.words[picked.value].text}: ${percent(peak(answer.words[picked.value]))} at its strongest place</p>
       <ul class="captions">${answer.phrases.map((phrase) => html`<li><span dir="auto">${phrase.text}</span>
         <span class="dim"> ${percent(phrase.score)} at ${place(phrase.box, answer)}</span></li>`)}</ul>`}
   </section>`;
@@ -81,7 +85,7 @@ export function Matched({ content, sentence, grounding }) {
 
 // The word with the highest place of all is shown first.
 function strongest({ words }) {
-  const peaks = words.map((word) => Math.max(...word.map.flat()));
+  const peaks = words.map(peak);
   return peaks.indexOf(Math.max(...peaks));
 }
 

@@ -1,0 +1,122 @@
+"""A real service over a small index of emoji, and a real Chromium in front of it."""
+
+import csv
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from PIL import Image
+
+from amodal.data import bundled
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+GROUPS = {
+    "animals": (
+        "lion",
+        "tiger",
+        "cat",
+        "dog",
+        "fox",
+        "frog",
+        "owl",
+        "duck",
+        "penguin",
+        "elephant",
+        "spider",
+        "octopus",
+    ),
+    "food": ("banana", "pineapple", "strawberry", "pizza", "hamburger", "watermelon", "hot beverage", "bread"),
+    "travel": ("rocket", "bicycle", "sailboat", "airplane", "ambulance", "helicopter", "tractor", "train"),
+}
+
+
+class Served(NamedTuple):
+    """A running service. pictures: the folder that its index is of; count: how many it began with."""
+
+    address: str
+    pictures: Path
+    count: int
+
+
+def emoji_pictures(folder: Path) -> int:
+    """Pictures of the emoji in GROUPS, and pairs.csv with a caption, a group and a number of each. -> how many"""
+    names = {row["name"]: row["emoji"] for row in bundled.load_languages("en").to_pylist()}
+    table = bundled.load_pictures(["noto"])
+    data = dict(zip(table["emoji"].to_pylist(), table["image"].to_pylist(), strict=True))
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for group, things in GROUPS.items():
+        for number, name in enumerate(things):
+            seen = Image.open(io.BytesIO(data[names[name]])).convert("RGBA").resize((128, 128))
+            white = Image.new("RGB", seen.size, "white")
+            white.paste(seen, mask=seen.getchannel("A"))
+            white.save(folder / f"{group}-{number}.png")
+            rows.append((f"{group}-{number}.png", f"{name}, drawn", group, number))
+    with (folder / "pairs.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("image", "caption", "group", "number"), *rows])
+    return len(rows)
+
+
+@pytest.fixture(scope="session")
+def served(
+    cli: Callable[..., Any], scene_run: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """`amodal serve` in a process of its own, with an index, a reader and a folder of runs."""
+    folder = tmp_path_factory.mktemp("served")
+    count = emoji_pictures(folder / "pictures")
+    made = cli("index", folder / "pictures" / "pairs.csv", "--out", folder / "emoji.index")
+    assert made.code == 0, made.err
+    shutil.copytree(scene_run("matching").folder.path, folder / "runs" / "reader")
+    options = ["--index", folder / "emoji.index", "--reader", folder / "runs/reader", "--runs", folder / "runs"]
+    command = [sys.executable, "-m", "amodal", "serve", "--port", "0", *map(str, options)]
+    log = folder / "log"
+    with log.open("w") as stream:
+        service = subprocess.Popen(command, stdout=stream, stderr=stream, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    try:
+        yield Served(_address(service, log), folder / "pictures", count)
+    finally:
+        service.terminate()
+        service.wait(20)
+
+
+def _address(service: subprocess.Popen[bytes], log: Path) -> str:
+    """Where it says that it answers, once the model is ready."""
+    while service.poll() is None:
+        said = log.read_text()
+        found = re.search(r"http://\S+?(?=/)", said)
+        if found and "ready" in said:
+            return found[0]
+        try:
+            service.wait(0.2)
+        except subprocess.TimeoutExpired:
+            continue
+    raise AssertionError(f"amodal serve ended with {service.returncode}: {log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; tests that need it are skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the page is tested with: pip install playwright")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed; on Debian: apt install chromium")
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield chromium
+        chromium.close()
