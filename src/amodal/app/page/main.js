@@ -1,12 +1,13 @@
 // The page: header, the view that the address names, and what works everywhere (keys, drop, paste).
 import { address, follow, go, linkTo } from "./address.js";
+import { addPictures } from "./box.js";
 import { Help, showHelp } from "./help.js";
 import { Indexing } from "./indexing.js";
 import { addTo, Label } from "./label.js";
 import { Notice, say } from "./notice.js";
 import { PictureView } from "./picture.js";
 import { Runs } from "./runs.js";
-import { addPictures, Search } from "./search.js";
+import { Search } from "./search.js";
 import { greet, service } from "./service.js";
 import { ThemeButton } from "./theme-button.js";
 import { picturesOf } from "./uploads.js";

@@ -1,10 +1,10 @@
 // A picture's own page: the picture, what is known of it, where words are in it, and what is like it.
 import { address, backTo, exchange, follow, linkTo } from "./address.js";
 import { found, parsed } from "./asking.js";
+import { lessLike, moreLike } from "./box.js";
 import { Grid } from "./grid.js";
 import { Matched, Shown } from "./matched.js";
 import { announce, Failure, say } from "./notice.js";
-import { lessLike, moreLike } from "./search.js";
 import { ask, service } from "./service.js";
 import { baseName, html, plural, signal, useEffect, useLayoutEffect } from "./view.js";
 
