@@ -6,7 +6,7 @@ N pictures · M texts · D width of the joint space
 import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class Setup:
     runs: Path | None = None
     folders: tuple[Path, ...] = ()
     device: str = "auto"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 class Service:
@@ -90,7 +90,6 @@ class Service:
     def close(self) -> None:
         """Finishes what is computed, and stops an update."""
         self.updater.stop()
-        assert self.encoder.batching is not None
         self.encoder.batching.close()
 
     def status(self) -> StatusOut:
