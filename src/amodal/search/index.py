@@ -139,7 +139,7 @@ class Index:
             listed.sort(key=lambda group: _newest(group[0]))
         results = [_result(group) for group in listed]
         return Page(
-            results=tuple(results if meaning is None else _judged(results, meaning)),
+            results=tuple(_judged(results, meaning) if meaning and results else results),
             page=page,
             total=asked.total,
             more=len(leaders) > wanted,
@@ -236,8 +236,8 @@ class _Asked:
             yield from sorted(({**row, "score": None} for row in rows), key=lambda row: (row["source"], row["path"]))
             return
         for hit, filter_of in self._halves():
-            rows = self._growing(filter_of, hit)
-            yield from rows if hit or self.keeps is None else filter(lambda row: self.keeps(row["score"]), rows)
+            rows, keeps = self._growing(filter_of, hit), self.keeps
+            yield from rows if hit or keeps is None else (row for row in rows if keeps(row["score"]))
 
     @cached_property
     def any_exact(self) -> bool:
@@ -315,8 +315,9 @@ def _result(group: list[dict[str, Any]]) -> Result:
 def _judged(results: Sequence[Result], meaning: Meaning) -> list[Result]:
     """The results with their probabilities."""
     score_K = np.array([each.score for each in results], np.float64)
-    told = zip(results, meaning.probability(score_K), meaning.weak(score_K), strict=True)
-    return [replace(each, probability=float(chance), weak=bool(weak) and not each.exact) for each, chance, weak in told]
+    chance_K = meaning.probability(score_K)
+    told = zip(results, chance_K.tolist(), meaning.weak(score_K, chance_K).tolist(), strict=True)
+    return [replace(each, probability=chance, weak=weak and not each.exact) for each, chance, weak in told]
 
 
 def _path(row: dict[str, Any]) -> str:
