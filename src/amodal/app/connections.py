@@ -28,7 +28,8 @@ def limited(protocol: Any, limits: Limits) -> Any:
                 self._make_room()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self.silence.cancel()
+            if self.silence is not None:
+                self.silence.cancel()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:

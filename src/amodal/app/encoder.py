@@ -93,8 +93,9 @@ class SharedEncoder(Encoder):
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """See `Encoder.texts`."""
-        known = {text: self.remembered.get(f"text {text}") for text in dict.fromkeys(texts)}
-        fresh = [text for text, vector_D in known.items() if vector_D is None]
+        asked = {text: self.remembered.get(f"text {text}") for text in dict.fromkeys(texts)}
+        known = {text: vector_D for text, vector_D in asked.items() if vector_D is not None}
+        fresh = [text for text in asked if text not in known]
         for text, vector_D in zip(fresh, self.batching("texts", fresh), strict=True):
             self.remembered.keep(f"text {text}", vector_D)
             known[text] = vector_D
@@ -115,14 +116,14 @@ def shared(encoder: Encoder, told: Callable[[str, int], None] = lambda kind, siz
     plain = Encoder(encoder.model, encoder.tokenizer, None, encoder.device, encoder.views)
     threads = torch.get_num_threads()
 
-    def pictures(pixels: list[Tensor]) -> np.ndarray:
+    def pictures(pixels: list[Tensor]) -> list[np.ndarray]:
         size = min(pictures_a_batch(plain.device), math.ceil(len(pixels) / threads))
         parts = (torch.stack(pixels[start : start + size]) for start in range(0, len(pixels), size))
-        return np.concatenate(list(on_every_core(plain.pixels, parts, plain.device)))
+        return [vector_D for part in on_every_core(plain.pixels, parts, plain.device) for vector_D in part]
 
     works = {
         "pictures": Work(pictures, PICTURES_AT_ONCE),
-        "texts": Work(plain.texts, texts_a_batch(plain.device)),
+        "texts": Work(lambda texts: list(plain.texts(texts)), texts_a_batch(plain.device)),
         "calls": Work(lambda calls: [call() for call in calls], 1),
     }
     return SharedEncoder(
