@@ -264,7 +264,8 @@ def test_a_picture_is_found_by_its_content(filled: Any) -> None:
 
 def test_attributes_and_settings_are_told(filled: Any) -> None:
     index = filled.index()
-    assert {"captions": "texts", "taken": "date", "year": "number", "camera": "text"}.items() <= index.attributes.items()
+    told = {"captions": "texts", "taken": "date", "year": "number", "camera": "text"}
+    assert told.items() <= index.attributes.items()
     assert "vector" not in index.attributes
     assert index.settings.sources == (str(filled.folder),)
     assert index.skipped == []

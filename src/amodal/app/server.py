@@ -21,7 +21,7 @@ from amodal.app.limits import Limits
 from amodal.app.metrics import Metrics
 from amodal.app.opening import Opening
 from amodal.app.service import Service, Setup
-from amodal.core.errors import DataError
+from amodal.core.errors import DataError, UsageError
 
 SPARE_FILES = 128
 """Files that are open beside the connections."""
@@ -40,6 +40,8 @@ class Place:
 
 def serve(setup: Setup, place: Place, say: Callable[[str], None]) -> None:
     """Answers until a signal. Raises DataError where it cannot be bound, and what `Service` raises."""
+    if not place.token.isascii():
+        raise UsageError("a token is sent in a header and is made of ASCII characters; give another --token")
     bound = _bound(place)
     port = bound.getsockname()[1]
     token = place.token or ("" if is_loopback(place.host) else secrets.token_urlsafe(24))

@@ -30,8 +30,8 @@ class Meaning:
         return np.where(own_K >= 0, chance_X[own_K], chance_X[len(self.best_B) :])
 
     def weak(self, score_K: np.ndarray, chance_K: np.ndarray) -> np.ndarray:
-        """Whether each answer is below the line of a good match: all are where nothing fits, and else those whose chance
-        is below the least that counts as a match; never the best one. Both (K,) -> (K,) bool"""
+        """Whether each answer is below the line of a good match: all are where nothing fits, else those whose chance is
+        below the least that counts as a match, but never the best one. Both (K,) -> (K,) bool"""
         if self.no_match:
             return np.ones(len(score_K), bool)
         return (chance_K < self.calibration.cut) & (self._place(score_K) != 0)
