@@ -53,6 +53,10 @@ class Index:
     def __len__(self) -> int:
         return self.store.count(self._table[0])
 
+    def count(self, where: str) -> int:
+        """Pictures that pass a filter. Raises UsageError for a wrong one."""
+        return self.store.count(self._table[0], where.strip())
+
     @property
     def versions(self) -> list[Version]:
         """The times when it was complete."""
