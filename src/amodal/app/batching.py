@@ -1,10 +1,9 @@
 """One thread that computes: what waits for it is taken together, whoever asked for it."""
 
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,8 +37,9 @@ class Batching:
         self.works, self.told = works, told
         self._waiting: deque[_Job] = deque()
         self._changed, self._closed = threading.Condition(), False
-        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
-        self._thread.start()
+        self._computing = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._dealing = threading.Thread(target=self._deal, name="batches", daemon=True)
+        self._dealing.start()
 
     def __call__(self, kind: str, items: Sequence[Any]) -> list[Any]:
         """The results of these items, in order. Raises what the work raises, and Refused when time is up."""
@@ -48,12 +48,19 @@ class Batching:
             results.extend(self._part(_Job(kind, items[start : start + most])))
         return results
 
+    @property
+    def waiting(self) -> int:
+        """Items that wait."""
+        with self._changed:
+            return sum(len(job.items) for job in self._waiting)
+
     def close(self) -> None:
         """Finishes what waits, and ends."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        self._dealing.join()
+        self._computing.shutdown()
 
     def _part(self, job: _Job) -> Sequence[Any]:
         left = seconds_left()
@@ -68,44 +75,43 @@ class Batching:
             job.done.cancel()
             raise too_late() from None
 
-    def _run(self) -> None:
+    def _deal(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
                 if not self._waiting:
                     return
                 jobs = self._taken()
-            self._compute(jobs)
+            if jobs:
+                self._compute(jobs)
 
     def _taken(self) -> list[_Job]:
-        """Jobs of the oldest one's kind, as many as are taken at once; those nobody waits for any more are dropped."""
+        """Jobs of the oldest one's kind, in order, as many as are taken at once; those that nobody waits for any more
+        are dropped."""
         kind = self._waiting[0].kind
-        taken, kept, room = list[_Job](), list[_Job](), float(self.works[kind].most)
+        taken, kept, room = list[_Job](), deque[_Job](), self.works[kind].most
         for job in self._waiting:
             if job.kind != kind or len(job.items) > room:
                 kept.append(job)
-                room = -math.inf if job.kind == kind else room  # nobody overtakes
+                room = 0 if job.kind == kind else room  # nobody overtakes
             elif job.done.set_running_or_notify_cancel():
                 taken.append(job)
                 room -= len(job.items)
-        self._waiting = deque(kept)
+        self._waiting = kept
         return taken
 
     def _compute(self, jobs: Sequence[_Job]) -> None:
-        if not jobs:
-            return
         items = [item for job in jobs for item in job.items]
-        try:
-            results = self.works[jobs[0].kind].run(items)
-        except Exception as error:
-            if len(jobs) == 1:
-                jobs[0].done.set_exception(error)
-            else:  # one of them spoils it: each by itself
-                for job in jobs:
-                    self._compute([job])
-            return
-        self.told(jobs[0].kind, len(items))
-        place = 0
-        for job in jobs:
-            job.done.set_result(results[place : place + len(job.items)])
-            place += len(job.items)
+        computed = self._computing.submit(self.works[jobs[0].kind].run, items)
+        error = computed.exception()
+        if error is not None and len(jobs) == 1:
+            jobs[0].done.set_exception(error)
+        elif error is not None:  # one of them spoils it: each by itself
+            for job in jobs:
+                self._compute([job])
+        else:
+            self.told(jobs[0].kind, len(items))
+            place, results = 0, computed.result()
+            for job in jobs:
+                job.done.set_result(results[place : place + len(job.items)])
+                place += len(job.items)

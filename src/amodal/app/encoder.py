@@ -8,7 +8,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -62,16 +62,16 @@ class Remembered:
 class SharedEncoder(Encoder):
     """As the encoder it is made of, for any number of threads at once; nothing is written to a disk.
 
-    batching: computes `pictures` (pixels), `texts`, and `calls` one by one; decoding: how many pictures are decoded at once.
+    batching: computes `pictures` (pixels), `texts`, and `calls` one by one; decoding: how many pictures are decoded at
+    once.
     """
 
-    batching: Batching | None = None
-    remembered: Remembered | None = None
-    decoding: threading.Semaphore | None = None
+    batching: Batching = field(kw_only=True)
+    remembered: Remembered = field(kw_only=True, default_factory=Remembered)
+    decoding: threading.Semaphore = field(kw_only=True)
 
     def images(self, rows: Sequence[Row], skipped: SkipLog) -> tuple[np.ndarray, list[int]]:
         """See `Encoder.images`."""
-        assert self.batching is not None and self.remembered is not None
         names, vectors, fresh = dict[int, str](), dict[str, np.ndarray](), dict[str, Tensor]()
         for place, row in enumerate(rows):
             try:
@@ -93,9 +93,9 @@ class SharedEncoder(Encoder):
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """See `Encoder.texts`."""
-        assert self.batching is not None and self.remembered is not None
-        known = {text: self.remembered.get(f"text {text}") for text in dict.fromkeys(texts)}
-        fresh = [text for text, vector_D in known.items() if vector_D is None]
+        asked = {text: self.remembered.get(f"text {text}") for text in dict.fromkeys(texts)}
+        known = {text: vector_D for text, vector_D in asked.items() if vector_D is not None}
+        fresh = [text for text in asked if text not in known]
         for text, vector_D in zip(fresh, self.batching("texts", fresh), strict=True):
             self.remembered.keep(f"text {text}", vector_D)
             known[text] = vector_D
@@ -103,11 +103,9 @@ class SharedEncoder(Encoder):
 
     def alone(self, call: Callable[[], Result]) -> Result:
         """The result of a call, made in the thread that computes."""
-        assert self.batching is not None
         return self.batching("calls", [call])[0]
 
     def _prepared(self, row: Row) -> Tensor:
-        assert self.decoding is not None
         preprocessing = self.model.image_tower.preprocessing
         with self.decoding:
             return prepare_view(row.picture.image(preprocessing.size), preprocessing, 0)
@@ -118,14 +116,14 @@ def shared(encoder: Encoder, told: Callable[[str, int], None] = lambda kind, siz
     plain = Encoder(encoder.model, encoder.tokenizer, None, encoder.device, encoder.views)
     threads = torch.get_num_threads()
 
-    def pictures(pixels: list[Tensor]) -> np.ndarray:
+    def pictures(pixels: list[Tensor]) -> list[np.ndarray]:
         size = min(pictures_a_batch(plain.device), math.ceil(len(pixels) / threads))
         parts = (torch.stack(pixels[start : start + size]) for start in range(0, len(pixels), size))
-        return np.concatenate(list(on_every_core(plain.pixels, parts, plain.device)))
+        return [vector_D for part in on_every_core(plain.pixels, parts, plain.device) for vector_D in part]
 
     works = {
         "pictures": Work(pictures, PICTURES_AT_ONCE),
-        "texts": Work(plain.texts, texts_a_batch(plain.device)),
+        "texts": Work(lambda texts: list(plain.texts(texts)), texts_a_batch(plain.device)),
         "calls": Work(lambda calls: [call() for call in calls], 1),
     }
     return SharedEncoder(
@@ -135,6 +133,5 @@ def shared(encoder: Encoder, told: Callable[[str, int], None] = lambda kind, siz
         plain.device,
         plain.views,
         batching=Batching(works, told),
-        remembered=Remembered(),
         decoding=threading.Semaphore(max(1, threads)),
     )

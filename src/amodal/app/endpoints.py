@@ -19,7 +19,7 @@ from amodal import __version__
 from amodal.app import messages as m
 from amodal.app.metrics import CONTENT_TYPE, Metrics
 from amodal.app.opening import Opening
-from amodal.app.refusals import Refused, refusal
+from amodal.app.refusals import UNEXPECTED, Refused, refusal
 from amodal.app.runs import list_runs, report_of
 from amodal.core.errors import AmodalError, UsageError
 from amodal.data.pictures import media_type
@@ -197,7 +197,7 @@ def _static(name: str) -> Response:
 async def _events(opening: Opening) -> AsyncIterator[str]:
     """Every news of the update that runs, and how it ends."""
     told, quiet = None, 0.0
-    while not opening.stopping:
+    while not opening.stopping():
         latest = opening.service.updater.latest
         if latest is not None and latest is not told:
             told, quiet = latest, 0.0
@@ -234,6 +234,10 @@ def _tell_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
         return JSONResponse(refusal(str(error.detail)), error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        return JSONResponse(refusal(UNEXPECTED), 500)
 
     @app.exception_handler(AmodalError)
     async def ours(request: Request, error: AmodalError) -> Response:

@@ -9,7 +9,9 @@ import ipaddress
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -18,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from amodal.app.deadline import set_deadline, too_late
 from amodal.app.limits import Limits
 from amodal.app.metrics import Metrics
-from amodal.app.refusals import Refused
+from amodal.app.refusals import UNEXPECTED, Refused
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -30,6 +32,8 @@ OPEN_TO_ALL = ("/health",)
 STREAMS = ("/api/index/progress",)
 """Answers that take as long as what they tell of."""
 
+MOST_STREAMS = 64
+
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'self'; "
     "base-uri 'none'; form-action 'self'",
@@ -40,7 +44,7 @@ HEADERS = {
 }
 _READING = ("GET", "HEAD", "OPTIONS")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_log = logging.getLogger("amodal.serve")
+logger = logging.getLogger("amodal.serve")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +95,7 @@ class Guard:
 
     def __init__(self, app: App, door: Door, limits: Limits, metrics: Metrics) -> None:
         self.app, self.door, self.limits, self.metrics = app, door, limits, metrics
-        self.active, self.bytes = 0, 0
+        self.active, self.bytes = Counter[str](), 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Lets a request through, or answers it."""
@@ -113,16 +117,14 @@ class _Request:
         """Answers it in any case."""
         guard, started = self.guard, time.monotonic()
         guard.metrics.began()
-        guard.active += 1
         try:
             await self._in_time()
         except Refused as refused:
             await self._refuse(refused)
         except Exception as error:
-            _log.error("unexpected %s at %s: %s", type(error).__name__, self.scope["path"], error)
-            await self._refuse(Refused(500, "something unexpected happened; the service's log tells more"))
+            logger.exception("unexpected %s at %s", type(error).__name__, self.scope["path"])
+            await self._refuse(Refused(500, UNEXPECTED))
         finally:
-            guard.active -= 1
             guard.bytes -= self.held
             route = self.scope.get("route")
             endpoint = getattr(route, "path", None) or "other"
@@ -135,16 +137,29 @@ class _Request:
             return
         self._check_token()
         if self.scope["path"] in STREAMS and self.scope["method"] == "GET":
-            await self.guard.app(self.scope, self.receive, self._sending)
+            with self._counted(most=MOST_STREAMS, kind="stream"):
+                await self.guard.app(self.scope, self.receive, self._sending)
             return
-        if self.guard.active > self.guard.limits.requests:
-            raise Refused(503, "the service has more to do than it can; ask again in a moment")
         try:
             async with asyncio.timeout(self.guard.limits.seconds):
                 set_deadline(self.guard.limits.seconds)
-                await self.guard.app(self.scope, await self._read(), self._sending)
+                receive = await self._read()
+                with self._counted(most=self.guard.limits.requests):
+                    await self.guard.app(self.scope, receive, self._sending)
         except TimeoutError:
             raise too_late() from None
+
+    @contextmanager
+    def _counted(self, *, most: int, kind: str = "request") -> Iterator[None]:
+        """Counts what is worked on. Raises Refused where that is more than `most`."""
+        guard = self.guard
+        if guard.active[kind] >= most:
+            raise Refused(503, "the service has more to do than it can; ask again in a moment")
+        guard.active[kind] += 1
+        try:
+            yield
+        finally:
+            guard.active[kind] -= 1
 
     def _check_host(self) -> None:
         host = self.headers.get("host", "")
@@ -190,7 +205,8 @@ class _Request:
         if not self._is_token(shown):
             raise Refused(
                 401,
-                "this needs the token that the service was started with: Authorization: Bearer TOKEN, or open /?token=TOKEN",
+                "this needs the token that the service was started with; send it as Authorization: Bearer TOKEN, or "
+                "open /?token=TOKEN in a browser",
             )
 
     def _is_token(self, shown: str) -> bool:
@@ -204,7 +220,7 @@ class _Request:
         while more:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                break
+                raise Refused(400, "the request ended before its body did")
             part = message.get("body", b"")
             more = message.get("more_body", False)
             parts.append(part)

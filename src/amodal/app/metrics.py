@@ -14,15 +14,24 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        shared = {"registry": self._registry}
         labels = ("method", "endpoint")
-        self._requests = Counter("amodal_requests", "Requests that were answered.", (*labels, "status"), **shared)
-        self._seconds = Histogram(
-            "amodal_request_seconds", "Seconds until a request was answered.", labels, buckets=_SECONDS, **shared
+        self._requests = Counter(
+            "amodal_requests", "Requests that were answered.", (*labels, "status"), registry=self._registry
         )
-        self._active = Gauge("amodal_requests_active", "Requests that are being worked on.", **shared)
+        self._seconds = Histogram(
+            "amodal_request_seconds",
+            "Seconds until a request was answered.",
+            labels,
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._active = Gauge("amodal_requests_active", "Requests that are being worked on.", registry=self._registry)
         self._batches = Histogram(
-            "amodal_batch_items", "Items that were computed together.", ("kind",), buckets=_SIZES, **shared
+            "amodal_batch_items",
+            "Items that were computed together.",
+            ("kind",),
+            buckets=_SIZES,
+            registry=self._registry,
         )
 
     def began(self) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+UNEXPECTED = "something unexpected happened; the log of the service tells more"
+
 
 class Refused(Exception):
     """A request that is not answered. field: where in its body the reason lies, as "terms.0.weight"."""

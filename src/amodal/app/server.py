@@ -7,22 +7,24 @@ import logging
 import secrets
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from amodal.app.connections import SILENT_SECONDS, limited
 from amodal.app.endpoints import application
 from amodal.app.guard import Door, Guard, is_everywhere, is_loopback
 from amodal.app.limits import Limits
 from amodal.app.metrics import Metrics
 from amodal.app.opening import Opening
 from amodal.app.service import Service, Setup
-from amodal.core.errors import DataError
+from amodal.core.errors import DataError, UsageError
 
-HEAD_SECONDS = 10
-"""Within which a new connection must have asked for something."""
+SPARE_FILES = 128
+"""Files that are open beside the connections."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,24 +40,30 @@ class Place:
 
 def serve(setup: Setup, place: Place, say: Callable[[str], None]) -> None:
     """Answers until a signal. Raises DataError where it cannot be bound, and what `Service` raises."""
+    if not place.token.isascii():
+        raise UsageError("a token is sent in a header and is made of ASCII characters; give another --token")
     bound = _bound(place)
     port = bound.getsockname()[1]
     token = place.token or ("" if is_loopback(place.host) else secrets.token_urlsafe(24))
-    door = Door(host=place.host, port=port, names=place.names, token=token)
+    names = (*place.names, *([socket.gethostname()] if is_everywhere(place.host) else []))
+    door = Door(host=place.host, port=port, names=names, token=token)
     metrics = Metrics()
     server: list[uvicorn.Server] = []
 
     def failed() -> None:
         server[0].should_exit = True
 
+    def stopping() -> bool:
+        return server[0].should_exit
+
     def opened() -> Service:
         service = Service(setup, metrics.batch)
         say(f"model: {service.model.name}; ready")
         return service
 
-    opening = Opening(opened, failed)
+    opening = Opening(opened, failed=failed, stopping=stopping)
     app = Guard(application(opening, metrics, setup.runs), door, setup.limits, metrics)
-    server.append(uvicorn.Server(_config(app, setup.limits)))
+    server.append(uvicorn.Server(_config(app, _with_files(setup.limits))))
     say(f"http://{_shown(place.host)}:{port}/{f'?token={token}' if token else ''}  (Ctrl-C stops)")
     server[0].run(sockets=[bound])
     if opening.error is not None:
@@ -82,11 +90,28 @@ def _bound(place: Place) -> socket.socket:
     return bound
 
 
+def _with_files(limits: Limits) -> Limits:
+    """The limits, with no more connections than this process may have open files."""
+    try:
+        import resource
+    except ImportError:  # not on Windows, which has no such limit
+        return limits
+    wanted = limits.connections + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        more = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, more), hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return replace(limits, connections=max(1, min(limits.connections, soft - SPARE_FILES)))
+    return limits
+
+
 def _config(app: Any, limits: Limits) -> uvicorn.Config:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return uvicorn.Config(
         app,
-        http=_Protocol,
+        http=limited(H11Protocol, limits),
         ws="none",
         loop="asyncio",
         lifespan="on",
@@ -94,11 +119,7 @@ def _config(app: Any, limits: Limits) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=HEAD_SECONDS,
+        timeout_keep_alive=SILENT_SECONDS,
         timeout_graceful_shutdown=limits.seconds + 5,
-        backlog=2 * limits.connections,
+        backlog=limits.connections,
     )
-
-
-class _Protocol(H11Protocol):
-    """A connection."""

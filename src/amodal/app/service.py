@@ -6,7 +6,8 @@ N pictures · M texts · D width of the joint space
 import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Setup:
     runs: Path | None = None
     folders: tuple[Path, ...] = ()
     device: str = "auto"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 class Service:
@@ -91,7 +92,6 @@ class Service:
     def close(self) -> None:
         """Finishes what is computed, and stops an update."""
         self.updater.stop()
-        assert self.encoder.batching is not None
         self.encoder.batching.close()
 
     def status(self) -> StatusOut:
@@ -135,24 +135,14 @@ class Service:
     def search(self, asked: SearchIn) -> SearchOut:
         """The pictures that fit best."""
         index, started = self._index(), time.perf_counter()
-        if asked.page * asked.top > self.limits.results:
-            raise Refused(422, f"the first {self.limits.results:,} results can be seen; narrow the search", "page")
-        self._check_texts([term.words for term in asked.terms if term.words is not None], "terms")
-        check_filter(asked.where, index.attributes, self.limits.characters)
+        self._check_search(asked, index)
         terms = self._terms(asked.terms)
-        found = index.search(
-            terms,
-            where=asked.where,
-            top=asked.top,
-            page=asked.page,
-            sort=asked.sort,
-            at_least=asked.at_least,
-            probability_at_least=asked.probability_at_least,
-        )
-        told = found.to_json()
-        results = [ResultOut(**each, **self._shape(each["content"])) for each in told.pop("results")]
+        options = asked.model_dump(exclude={"terms"})
+        with _about("terms"):
+            found = index.search(terms, **options).to_json()
+        results = [ResultOut(**each, **self._shape(each["content"])) for each in found.pop("results")]
         spent = 1000 * (time.perf_counter() - started)
-        return SearchOut(results=results, **told, milliseconds=round(spent, 2))
+        return SearchOut(results=results, **found, milliseconds=round(spent, 2))
 
     def picture(self, content: str) -> PictureOut:
         """What the index says of a picture. Raises Refused where it has none."""
@@ -191,12 +181,10 @@ class Service:
 
     def classify(self, asked: ClassifyIn) -> ClassifyOut:
         """The labels of each picture."""
-        self._check_texts(asked.labels, "labels")
+        self._check_texts(_named(asked.labels, "labels"), "labels")
         image_ND = self._vectors(asked.pictures, "pictures")
-        try:
+        with _about("labels"):
             found = self.model.label_vectors(image_ND, asked.labels)
-        except UsageError as error:
-            raise Refused(422, str(error), "labels") from error
         results = [
             LabelledOut(labels=[LabelOut(**label) for label in each.labels], no_match=each.no_match) for each in found
         ]
@@ -204,13 +192,13 @@ class Service:
 
     def encode(self, asked: EncodeIn) -> EncodeOut:
         """Unit vectors."""
-        self._check_texts(asked.texts, "texts")
+        self._check_texts(_named(asked.texts, "texts"), "texts")
         pictures = self._vectors(asked.pictures, "pictures") if asked.pictures else np.empty((0, 0))
         return EncodeOut(pictures=pictures.tolist(), texts=self.model.encode_text(asked.texts).tolist())
 
     def similarity(self, asked: SimilarityIn) -> SimilarityOut:
         """Cosines."""
-        self._check_texts(asked.texts, "texts")
+        self._check_texts(_named(asked.texts, "texts"), "texts")
         image_ND = self._vectors(asked.pictures, "pictures")
         return SimilarityOut(cosine=(image_ND @ self.model.encode_text(asked.texts).T).tolist())
 
@@ -221,12 +209,10 @@ class Service:
             raise Refused(
                 409, "this service has no reader; train one with: amodal train matching, and start with --reader RUN"
             )
-        self._check_texts([asked.sentence], "sentence")
+        self._check_texts({"sentence": asked.sentence}, "sentence")
         data = self._bytes(asked.picture, Pictures(self.limits, self.setup.folders), "picture")
-        try:
+        with _about("sentence"):
             found = self.encoder.alone(lambda: reader.ground(data, asked.sentence))
-        except UsageError as error:
-            raise Refused(422, str(error), "sentence") from error
         phrases = [PhraseOut(text=p.text, box=list(p.box), score=p.probability) for p in found.phrases]
         words = [WordOut(text=word.text, map=word.map_GG.round(4).tolist()) for word in found.words]
         width, height = found.size
@@ -300,14 +286,25 @@ class Service:
     def _reopen(self) -> None:
         self.index = self.model.open_index(self.setup.index)
 
-    def _check_texts(self, texts: Sequence[str], field: str) -> None:
+    def _check_search(self, asked: SearchIn, index: Index) -> None:
+        if asked.page * asked.top > self.limits.results:
+            raise Refused(422, f"the first {self.limits.results:,} results can be seen; narrow the search", "page")
+        words = {f"terms.{n}.words": term.words for n, term in enumerate(asked.terms) if term.words is not None}
+        self._check_texts(words, "terms")
+        alone = len(asked.terms) == 1 and asked.terms[0].words is not None and "words" in self.model.calibrations
+        if asked.probability_at_least is not None and not alone:
+            raise Refused(422, "this needs words alone, and a model that is calibrated", "probability_at_least")
+        check_filter(asked.where, index.attributes, self.limits.characters)
+        if asked.where.strip():
+            with _about("where"):
+                index.count(asked.where)
+
+    def _check_texts(self, texts: Mapping[str, str], field: str) -> None:
+        """texts: by the field that each stands in; field: of them all."""
         limits = self.limits
         if len(texts) > limits.texts:
             raise Refused(413, f"{len(texts):,} texts are given and {limits.texts} are allowed at once", field)
-        for number, text in enumerate(texts):
-            name = (
-                field if field == "sentence" else f"{field}.{number}.words" if field == "terms" else f"{field}.{number}"
-            )
+        for name, text in texts.items():
             if len(text) > limits.characters:
                 raise Refused(413, f"the text has {len(text):,} characters and {limits.characters:,} are allowed", name)
             if not text.strip():
@@ -319,6 +316,19 @@ class Service:
         _ = self.model.fingerprint, self.model.width
         if self.index is not None:
             self.index.search("a picture", top=1)
+
+
+def _named(texts: Sequence[str], field: str) -> dict[str, str]:
+    return {f"{field}.{number}": text for number, text in enumerate(texts)}
+
+
+@contextmanager
+def _about(field: str) -> Iterator[None]:
+    """What is wrong with a field, as Refused."""
+    try:
+        yield
+    except UsageError as error:
+        raise Refused(422, str(error), field) from error
 
 
 def _folder(source: str) -> Path:

@@ -1,6 +1,8 @@
 """The index brought up to date in a process of its own, and what it tells on its way."""
 
 import multiprocessing
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -89,6 +91,9 @@ def _update(job: Job, writer: Connection) -> None:
     from amodal.inference import load
     from amodal.search import Store, model_revision, update
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which ends this one
+    if hasattr(os, "nice"):
+        os.nice(10)  # requests come first
     said = {"said": "", "done": 0, "total": None, "rate": None, "left": None}
 
     def tell(**news: Any) -> None:

@@ -15,7 +15,9 @@ def serve(
     folder: list[Path] = typer.Option([], help="Pictures below it may be named by their path; may be given again."),
     host: str = typer.Option("127.0.0.1", help="Where to listen; elsewhere than on this machine a token is needed."),
     port: int = typer.Option(8000, min=0, max=65535, help="0 takes one that is free."),
-    token: str = typer.Option("", help="What who asks must show; by default one is made where one is needed."),
+    token: str = typer.Option(
+        "", envvar="AMODAL_TOKEN", help="What who asks must show; by default one is made where one is needed."
+    ),
     allow_host: list[str] = typer.Option([], help="A further name it is asked by, as behind a proxy; again for more."),
     limit: list[str] = typer.Option([], help="NAME=VALUE, as pixels=20000000; may be given again."),
     device: str = typer.Option("auto", help="auto, cpu, cuda or mps."),

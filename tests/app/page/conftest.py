@@ -2,11 +2,7 @@
 
 import csv
 import io
-import os
-import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +11,7 @@ import pytest
 from PIL import Image
 
 from amodal.data import bundled
+from tests.app.page.driving import WAIT
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
@@ -46,7 +43,7 @@ GROUPS = {
 }
 
 
-class Served(NamedTuple):
+class Shown(NamedTuple):
     """A running service. pictures: the folder that its index is of; count: how many it began with."""
 
     address: str
@@ -73,43 +70,26 @@ def emoji_pictures(folder: Path) -> int:
     return len(rows)
 
 
-@pytest.fixture(scope="session")
-def served(
-    cli: Callable[..., Any], scene_run: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    """`amodal serve` in a process of its own, with an index, a reader and a folder of runs."""
-    folder = tmp_path_factory.mktemp("served")
+@pytest.fixture(scope="package")
+def shown(
+    cli: Callable[..., Any],
+    start: Callable[..., Any],
+    scene_run: Callable[[str], Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Shown]:
+    """A service with an index by the packaged model, a reader and a folder of runs."""
+    folder = tmp_path_factory.mktemp("shown")
     count = emoji_pictures(folder / "pictures")
     made = cli("index", folder / "pictures" / "pairs.csv", "--out", folder / "emoji.index")
     assert made.code == 0, made.err
     shutil.copytree(scene_run("matching").folder.path, folder / "runs" / "reader")
-    options = ["--index", folder / "emoji.index", "--reader", folder / "runs/reader", "--runs", folder / "runs"]
-    command = [sys.executable, "-m", "amodal", "serve", "--port", "0", *map(str, options)]
-    log = folder / "log"
-    with log.open("w") as stream:
-        service = subprocess.Popen(command, stdout=stream, stderr=stream, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-    try:
-        yield Served(_address(service, log), folder / "pictures", count)
-    finally:
-        service.terminate()
-        service.wait(20)
+    reader, runs = folder / "runs/reader", folder / "runs"
+    with start(folder, "--index", folder / "emoji.index", "--reader", reader, "--runs", runs) as served:
+        served.wait()
+        yield Shown(served.url, folder / "pictures", count)
 
 
-def _address(service: subprocess.Popen[bytes], log: Path) -> str:
-    """Where it says that it answers, once the model is ready."""
-    while service.poll() is None:
-        said = log.read_text()
-        found = re.search(r"http://\S+?(?=/)", said)
-        if found and "ready" in said:
-            return found[0]
-        try:
-            service.wait(0.2)
-        except subprocess.TimeoutExpired:
-            continue
-    raise AssertionError(f"amodal serve ended with {service.returncode}: {log.read_text()}")
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     """A headless Chromium; tests that need it are skipped where there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason="the page is tested with: pip install playwright")
@@ -120,3 +100,18 @@ def browser() -> Iterator[Any]:
         chromium = started.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any, shown: Any) -> Iterator[Any]:
+    """The page at the size of a laptop. What the console says against it fails the test, a refusal by the
+    Content-Security-Policy among it."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 800}, base_url=shown.address)
+    opened.set_default_timeout(WAIT)
+    said: list[str] = []
+    opened.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    yield opened
+    opened.close()
+    wrong = [line for line in said if "Failed to load resource" not in line]
+    assert not wrong, wrong
