@@ -102,11 +102,17 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+@pytest.fixture(scope="package")
+def window(browser: Any, shown: Shown) -> Any:
+    """What all tests share: the cache of what never changes."""
+    return browser.new_context(viewport={"width": 1280, "height": 800}, base_url=shown.address)
+
+
 @pytest.fixture
-def page(browser: Any, shown: Any) -> Iterator[Any]:
+def page(window: Any) -> Iterator[Any]:
     """The page at the size of a laptop. What the console says against it fails the test, a refusal by the
     Content-Security-Policy among it."""
-    opened = browser.new_page(viewport={"width": 1280, "height": 800}, base_url=shown.address)
+    opened = window.new_page()
     opened.set_default_timeout(WAIT)
     said: list[str] = []
     opened.on("console", lambda message: said.append(message.text) if message.type == "error" else None)

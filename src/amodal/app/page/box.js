@@ -90,7 +90,7 @@ export function Box() {
     <div class="box">
       ${chips.length > 0 && html`<ul class="chips" role="list" aria-label="Terms">
         ${chips.map((chip, number) => html`<${Chip} chip=${chip} number=${number} />`)}</ul>`}
-      <input id="box" type="search" value=${q} onInput=${typed} onKeyDown=${boxKeys} autocomplete="off" autofocus
+      <input id="box" type="search" value=${q} onInput=${typed} onKeyDown=${boxKeys} autocomplete="off"
         enterkeyhint="search" spellcheck=${false} dir="auto" aria-label="Words that the pictures should show"
         placeholder=${chips.length ? "and …" : "Describe a picture, or drop one here"} />
     </div>

@@ -4,6 +4,7 @@ import { baseName, html, percent } from "./view.js";
 
 const NARROWEST = 0.6; // width over height; what is beyond is cropped
 const WIDEST = 2.6;
+const AT_ONCE = 12; // thumbnails that are asked for though they may be below the fold
 
 // Several terms and models without calibration have cosines alone.
 export const chanceOf = (result) =>
@@ -17,14 +18,14 @@ function ratioOf(result) {
 
 const said = (result) => result.kept?.captions?.[0] || baseName(result.path);
 
-function Tile({ result, first, onMore, onLess }) {
+function Tile({ result, number, onMore, onLess }) {
   const place = { picture: result.content, view: "picture" };
   const copies = result.copies?.length ?? 0;
   const chance = chanceOf(result);
   return html`<li class="tile" style=${{ "--ratio": ratioOf(result).toFixed(3) }}>
-    <a href=${linkTo(place)} onClick=${follow(place)} tabindex=${first ? 0 : -1} data-content=${result.content}
+    <a href=${linkTo(place)} onClick=${follow(place)} tabindex=${number === 0 ? 0 : -1} data-content=${result.content}
       title=${result.path}>
-      <img src=${`/api/pictures/${result.content}/thumbnail`} alt="" decoding="async" draggable=${false} />
+      <img src=${`/api/pictures/${result.content}/thumbnail`} alt="" decoding="async" loading=${number < AT_ONCE ? "eager" : "lazy"} draggable=${false} />
       <span class="under"><span class="name" dir="auto">${said(result)}</span>
         ${result.exact && html`<span class="mark">by name</span>`}
         ${copies > 0 && html`<span class="mark">+${copies}<span class="unseen"> near-duplicates</span></span>`}
@@ -89,5 +90,5 @@ export function enterGrid(content) {
 
 export const Grid = ({ results, label, ...does }) => html`<ul class="grid" role="list" aria-label=${label}
   onKeyDown=${(event) => walk(event, results, does)}>
-  ${results.map((result, number) => html`<${Tile} key=${result.content} result=${result} first=${number === 0} ...${does} />`)}
+  ${results.map((result, number) => html`<${Tile} key=${result.content} result=${result} number=${number} ...${does} />`)}
 </ul>`;
