@@ -31,8 +31,9 @@ def box(page: Any) -> Any:
 
 
 def shows(page: Any, state: str, argument: Any = None) -> None:
-    """Waits until a JavaScript expression is true."""
-    page.wait_for_function(state, arg=argument)
+    """Waits until a JavaScript expression, or a function of the argument, is true. (The page's Content-Security-Policy
+    refuses to evaluate a bare expression again and again, a function it does not.)"""
+    page.wait_for_function(f"() => {state}" if argument is None else state, arg=argument)
 
 
 def first_is(page: Any, name: str) -> None:

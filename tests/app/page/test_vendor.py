@@ -11,7 +11,7 @@ import pytest
 PAGE = Path(str(files("amodal.app"))) / "page"
 VENDOR = PAGE / "vendor"
 LISTED = json.loads((VENDOR / "vendor.json").read_text(encoding="utf-8"))
-IMPORT = re.compile(r"""(?:from|import)\s*\(?\s*["']([^"']+)["']""")
+IMPORT = re.compile(r"""(?:from|import)\s*["']([\w@./-]+)["']""")
 
 
 @pytest.mark.parametrize("entry", LISTED, ids=lambda entry: entry["file"])

@@ -80,7 +80,7 @@ function ChoosePicture() {
     addPictures(picturesOf(event.target)).catch((error) => say(error.message));
     event.target.value = "";
   };
-  return html`<label class="choose" role="button"><input type="file" accept="image/*" multiple class="unseen"
+  return html`<label class="choose"><input type="file" accept="image/*" multiple class="unseen"
     aria-label="Search with a picture" onChange=${chosen} /><span aria-hidden="true">Picture</span></label>`;
 }
 

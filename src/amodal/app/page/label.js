@@ -88,7 +88,7 @@ export function Label() {
     <h1>Label pictures</h1>
     <label>Your labels, at least two, with commas or a line each
       <textarea rows="3" value=${text} onInput=${write} dir="auto" placeholder="cat, dog, a cup of coffee"></textarea></label>
-    <label class="choose wide" role="button"><input type="file" accept="image/*" multiple class="unseen" onChange=${choose}
+    <label class="choose wide"><input type="file" accept="image/*" multiple class="unseen" onChange=${choose}
       aria-label="Choose pictures to label" /><span aria-hidden="true">Choose pictures, drop or paste them</span></label>
     ${lost.value && html`<p class="note">An uploaded picture lives only as long as its tab; drop it again to label it.</p>`}
     ${shown.length > 0 && labels.length < 2 && html`<p class="note">${plural(labels.length, "label")} so far; give at least two.</p>`}
