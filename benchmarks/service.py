@@ -5,8 +5,8 @@
 
 A service with the packaged model and an index of bundled pictures, in a process of its own. Requests are a mixture, in
 a fixed order: half classify a picture (six labels out of ten sets), a quarter search with words and a quarter with a
-picture. Every picture is another one (a crop of a bundled photograph, 400 pixels, uploaded as JPEG) and so are the words
-that search, so that nothing is answered from memory but the labels. Rounds of both ways take turns: some requests one
+picture. Every picture is another one (a crop of a bundled photograph, 400 pixels, uploaded as JPEG) and so are the
+words that search, so that nothing is answered from memory but the labels. Rounds of both ways take turns: some requests one
 after the other by one client, then more by all clients at once. Every answer is checked: its status, and that it has
 what was asked for; the first answers of both ways are compared.
 """
@@ -34,7 +34,8 @@ from PIL import Image
 
 ROUNDS = 4
 THINGS = (
-    "cat dog cup rocket camera bicycle tree house shoe apple clock fish bird boat key book lamp hat car sun".split()
+    *("cat", "dog", "cup", "rocket", "camera", "bicycle", "tree", "house", "shoe", "apple"),
+    *("clock", "fish", "bird", "boat", "key", "book", "lamp", "hat", "car", "sun"),
 )
 
 
@@ -162,7 +163,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     asked = Asked(seed=0)
     requests = iter(asked)
     ways = {"alone": (1, args.alone // ROUNDS), "together": (args.clients, args.requests // ROUNDS)}
-    spent = {name: 0.0 for name in ways}
+    spent = dict.fromkeys(ways, 0.0)
     each, wrong = {name: list[float]() for name in ways}, {name: list[str]() for name in ways}
     with (
         tempfile.TemporaryDirectory() as folder,
