@@ -53,12 +53,7 @@ def limited(protocol: Any, limits: Limits) -> Any:
             """Ends the connection with a refusal, where no answer has begun."""
             self.turned_away = True
             if self.cycle is None or not self.cycle.response_started:
-                body = json.dumps(refusal(message)).encode()
-                head = (
-                    f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-                    "connection: close\r\n\r\n"
-                )
-                self.transport.write(head.encode() + body)
+                self.transport.write(_answer(f"{status} {phrase}", message))
             self.transport.close()
 
         def _watch(self) -> None:
@@ -79,3 +74,9 @@ def limited(protocol: Any, limits: Limits) -> Any:
             goes.turn_away(503, "Service Unavailable", "too many connections are open; ask again in a moment")
 
     return Limited
+
+
+def _answer(status: str, message: str) -> bytes:
+    body = json.dumps(refusal(message)).encode()
+    head = ("content-type: application/json", f"content-length: {len(body)}", "connection: close", "", "")
+    return f"HTTP/1.1 {status}\r\n".encode() + "\r\n".join(head).encode() + body
