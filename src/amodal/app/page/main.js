@@ -11,7 +11,7 @@ import { Search } from "./search.js";
 import { greet, service } from "./service.js";
 import { ThemeButton } from "./theme-button.js";
 import { picturesOf } from "./uploads.js";
-import { html, render, useEffect, useState } from "./view.js";
+import { html, isWriting, render, useEffect, useState } from "./view.js";
 
 const TABS = [["search", "Search"], ["label", "Label"], ["runs", "Runs"], ["index", "Index"]];
 const VIEWS = { search: Search, picture: PictureView, label: Label, runs: Runs, index: Indexing };
@@ -82,7 +82,7 @@ function DropZone() {
 
 // "/" goes to the search box from everywhere, "?" tells the keys.
 function keys(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || isWriting(event)) return;
   if (document.querySelector("dialog[open]")) return;
   if (event.key === "?") showHelp();
   else if (event.key === "/") {

@@ -6,7 +6,7 @@ import { Grid } from "./grid.js";
 import { Matched, Shown } from "./matched.js";
 import { announce, Failure, say } from "./notice.js";
 import { ask, service } from "./service.js";
-import { baseName, html, plural, signal, useEffect, useLayoutEffect } from "./view.js";
+import { baseName, html, isWriting, plural, signal, useEffect, useLayoutEffect } from "./view.js";
 
 const NEIGHBOURS = 24;
 const seen = signal({ content: "", about: null, neighbours: [], error: null });
@@ -62,7 +62,7 @@ function Facts({ about }) {
 const back = () => backTo("search");
 
 function keys(event) {
-  if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) || document.querySelector("dialog[open]")) return;
+  if (isWriting(event) || document.querySelector("dialog[open]")) return;
   if (event.key === "Escape") back();
   const way = { ArrowLeft: "previous", ArrowRight: "next" }[event.key];
   if (way && !event.target.closest(".grid")) document.querySelector(`a[rel=${way}]`)?.click();

@@ -14,3 +14,5 @@ export const count = (number) => number.toLocaleString("en");
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 // The last part of a path or of a shard's key.
 export const baseName = (path) => path.split(/[\\/]/).filter(Boolean).pop() ?? path;
+// Whether a key is meant for the field it was pressed in.
+export const isWriting = (event) => event.target.matches?.("textarea, select, input:not([type=file], [type=range])");
