@@ -139,7 +139,7 @@ def test_slider_cuts_by_probability_for_words_and_by_cosine_for_pictures(page: A
     first_is(page, "lion")
     page.get_by_role("slider", name="Least cosine").press("End")
     shows(page, "document.querySelectorAll('.grid .tile').length === 1")
-    shows(page, "location.search.includes('at=1')")
+    shows(page, "location.search.includes('at=0.9')")
 
 
 def test_no_good_match_is_said_and_the_nearest_are_one_button_away(page: Any, shown: Any) -> None:

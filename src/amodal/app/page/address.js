@@ -57,6 +57,7 @@ export function addressOf(state) {
 
 const remembered = (state, before) => ({ chips: state.chips, shown: state.shown, before });
 let waiting = 0;
+let kept = false; // whether the entry is one to come back to, which typing must not write over
 
 function write() {
   clearTimeout(waiting);
@@ -70,6 +71,13 @@ export function go(changes) {
   const state = { ...address.peek(), ...changes };
   history.pushState(remembered(state, address.peek().view), "", addressOf(state));
   address.value = state;
+  kept = true;
+}
+
+// The same place, as it is now, is one to come back to.
+export function keep(changes) {
+  exchange(changes);
+  kept = true;
 }
 
 // Another of the same kind, as the next picture: the back button does not return to each.
@@ -86,6 +94,11 @@ export function backTo(view) {
 
 // The same place, told more exactly, as while typing.
 export function change(changes) {
+  if (kept) {
+    go(changes);
+    kept = false;
+    return;
+  }
   address.value = { ...address.peek(), ...changes };
   clearTimeout(waiting);
   waiting = setTimeout(write, WRITE_AFTER);
@@ -104,6 +117,7 @@ export const follow = (changes, by = go) => (event) => {
 addEventListener("popstate", () => {
   clearTimeout(waiting);
   waiting = 0;
+  kept = true;
   address.value = read();
 });
 addEventListener("pagehide", () => waiting && write());

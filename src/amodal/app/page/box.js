@@ -1,5 +1,5 @@
 // What is asked: the box, its chips, the cut and the order.
-import { address, change, go } from "./address.js";
+import { address, change, go, keep } from "./address.js";
 import { asked, found, parsed } from "./asking.js";
 import { Filters } from "./filters.js";
 import { enterGrid } from "./grid.js";
@@ -45,7 +45,7 @@ function boxKeys(event) {
     event.preventDefault();
     const { q, chips } = address.peek();
     const { words, away } = parsed(q);
-    go({ q: words, chips: [...chips, ...away.map((word) => ({ words: word, sign: -1 }))] });
+    keep({ q: words, chips: [...chips, ...away.map((word) => ({ words: word, sign: -1 }))] });
   } else if (event.key === "ArrowDown") {
     event.preventDefault();
     enterGrid();
@@ -116,7 +116,7 @@ function Cut() {
   const [reach, setReach] = useState(0.5);
   const best = Math.max(0, ...found.value.results.map((result) => result.score ?? 0));
   useEffect(() => {
-    if (best > 0 && value === 0) setReach(Math.max(0.05, Math.ceil(best * 50) / 50));
+    if (best > 0 && value === 0) setReach(Math.max(0.05, Math.floor(best * 100) / 100));
   }, [best, value]);
   const most = chances ? 0.99 : Math.max(reach, value);
   const text = value === 0 ? "all" : chances ? `from ${percent(value)}` : `from ${value.toFixed(2)}`;

@@ -1,5 +1,5 @@
 // The map of what matched: each word's places over the picture, boxes around phrases, and how sure the model is.
-import { change } from "./address.js";
+import { exchange } from "./address.js";
 import { Failure } from "./notice.js";
 import { ask } from "./service.js";
 import { html, percent, signal, useEffect, useRef, useState } from "./view.js";
@@ -56,7 +56,7 @@ export function Matched({ content, sentence, grounding }) {
     event?.preventDefault();
     if (!text.trim()) return;
     setError(null);
-    change({ see: text.trim() });
+    exchange({ see: text.trim() });
     try {
       picked.value = 0;
       grounding.value = await ask("/api/ground", { picture: { content }, sentence: text.trim() });
