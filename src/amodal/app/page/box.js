@@ -116,7 +116,7 @@ function Cut() {
   const [reach, setReach] = useState(0.5);
   const best = Math.max(0, ...found.value.results.map((result) => result.score ?? 0));
   useEffect(() => {
-    if (best > 0 && value === 0) setReach(Math.max(0.05, Math.floor(best * 100) / 100));
+    if (best > 0 && value === 0) setReach(Math.min(0.99, Math.max(0.05, Math.floor(best * 100) / 100)));
   }, [best, value]);
   const most = chances ? 0.99 : Math.max(reach, value);
   const text = value === 0 ? "all" : chances ? `from ${percent(value)}` : `from ${value.toFixed(2)}`;
