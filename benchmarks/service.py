@@ -1,7 +1,7 @@
 """`amodal serve` with many clients at once, beside one request at a time.
 
     pip install amodal[serve,search]
-    python benchmarks/service.py [--requests 1000] [--clients 64] [--alone 100] [--pictures 200 | --index INDEX] [--json]
+    python benchmarks/service.py [--requests 1000] [--clients 64] [--alone 100] [--index INDEX] [--json]
 
 A service with the packaged model and an index of bundled pictures, in a process of its own. Requests are a mixture, in
 a fixed order: half classify a picture (six labels out of ten sets), a quarter search with words and a quarter with a
