@@ -1,14 +1,14 @@
 """`amodal serve` with many clients at once, beside one request at a time.
 
     pip install amodal[serve,search]
-    python benchmarks/service.py [--requests 1000] [--clients 64] [--alone 100] [--pictures 200] [--json]
+    python benchmarks/service.py [--requests 1000] [--clients 64] [--alone 100] [--index INDEX] [--json]
 
 A service with the packaged model and an index of bundled pictures, in a process of its own. Requests are a mixture, in
 a fixed order: half classify a picture (six labels out of ten sets), a quarter search with words and a quarter with a
 picture. Every picture is another one (a crop of a bundled photograph, 400 pixels, uploaded as JPEG) and so are the
-words that search, so that nothing is answered from memory but the labels. Rounds of both ways take turns: some requests one
-after the other by one client, then more by all clients at once. Every answer is checked: its status, and that it has
-what was asked for; the first answers of both ways are compared.
+words that search, so that nothing is answered from memory but the labels. Rounds of both ways take turns: some requests
+one after the other by one client, then more by all clients at once. Every answer is checked: its status, and that it
+has what was asked for; the first answers of both ways are compared.
 """
 
 import argparse
@@ -147,7 +147,7 @@ def together(port: int, requests: list[tuple[str, bytes]], clients: int) -> tupl
 
 
 def index_of(folder: Path, count: int) -> Path:
-    """An index of bundled pictures."""
+    """An index of bundled pictures, made in the folder."""
     from amodal import load
     from amodal.data.bundled import load_pictures
 
@@ -167,7 +167,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     each, wrong = {name: list[float]() for name in ways}, {name: list[str]() for name in ways}
     with (
         tempfile.TemporaryDirectory() as folder,
-        Service(index_of(Path(folder), args.pictures), args.threads) as service,
+        Service(args.index or index_of(Path(folder), args.pictures), args.threads) as service,
     ):
         both = list(itertools.islice(requests, 1))
         answers = [together(service.port, list(both) * clients, clients)[3] for clients, _ in ways.values()]
@@ -199,6 +199,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--alone", type=int, default=100, help="requests of one client, one after the other")
     parser.add_argument("--pictures", type=int, default=200, help="in the index")
+    parser.add_argument("--index", type=Path, help="one that is there, made with the packaged model")
     parser.add_argument("--threads", type=int, default=0, help="of the service; 0 for as many as PyTorch takes")
     parser.add_argument("--json", action="store_true")
     found = measure(parser.parse_args())
