@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from amodal.core.errors import DataError, UsageError
-from amodal.search import BEST, Spread, Store, Term
+from amodal.search import BEST, Spread, Store, Term, Words
 
 
 def colours(names: list[str]) -> list[str]:
@@ -171,8 +171,10 @@ def test_a_language_that_the_model_does_not_know_is_told(filled: Any) -> None:
 class Steep:
     """In a calibration's place: a score is its own chance, and nothing fits below `least`; keeps what it was given."""
 
-    def __init__(self, least: float = 0.5) -> None:
-        self.least = least
+    best_QB: np.ndarray
+
+    def __init__(self, least: float = 0.5, cut: float = 0.0) -> None:
+        self.least, self.cut = least, cut
         self.given: list[tuple[np.ndarray, Spread]] = []
 
     def probability(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
@@ -180,6 +182,7 @@ class Steep:
         return score_QK / 2
 
     def no_match(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
+        self.best_QB = score_QK
         return score_QK[:, 0] < self.least
 
 
@@ -218,13 +221,12 @@ def test_the_best_are_asked_for_once(filled: Any, monkeypatch: pytest.MonkeyPatc
         ("purple", {"at_least": 0.5}, 5),  # counted once more, and the best may be less similar
     ):
         asked.clear()
-        filled.model.calibration.given.clear()
         index.search(query, **options)
         assert len(asked) == times, (query, options)
         cosine_N = index.store.vectors(index._table[0], 100) @ filled.model.texts([query])[0]
-        ((score_QK, _),) = filled.model.calibration.given
         if "where" not in options:
-            np.testing.assert_allclose(score_QK[0, :BEST], -np.sort(-cosine_N)[:BEST], atol=1e-3)
+            best_B = filled.model.calibration.best_QB[0]
+            np.testing.assert_allclose(best_B, -np.sort(-cosine_N)[:BEST], atol=1e-3)
 
 
 def test_no_good_match_is_said_and_hits_in_names_count(filled: Any) -> None:
@@ -233,6 +235,75 @@ def test_no_good_match_is_said_and_hits_in_names_count(filled: Any) -> None:
     assert filled.index().search("purple").summary().startswith("no good match")
     assert len(filled.index().search("purple")) > 0  # listed all the same
     assert filled.index().search("red").no_match is False  # a name says so
+
+
+def test_what_is_weak_agrees_with_what_is_said_of_all(filled: Any) -> None:
+    filled.model.calibration = Steep(least=2)
+    page = filled.index().search("purple", top=12)
+    assert page.no_match is True
+    assert all(result.weak for result in page)
+    page = filled.index().search("red", top=12)
+    assert page.no_match is False
+    assert {result.weak for result in page} == {False, True}
+    assert [result.weak for result in page] == [not result.exact for result in page]  # only names say that it fits
+    filled.model.calibration = Steep(least=-1, cut=0.9)
+    page = filled.index().search("purple", top=12)
+    assert [result.weak for result in page] == [False] + 11 * [True]  # the best one is never weak where something fits
+    filled.model.calibration = Steep(least=-1, cut=0.2)
+    page = filled.index().search("purple", top=12)
+    assert [result.weak for result in page][1:] == [(result.probability or 0) < 0.2 for result in page][1:]
+
+
+def test_hits_in_names_count_on_every_page(filled: Any) -> None:
+    filled.model.calibration = Steep(least=2)
+    assert [filled.index().search("red", top=4, page=page).no_match for page in (1, 2, 3)] == [False] * 3
+
+
+@pytest.mark.parametrize("least", [0.0, 0.1, 0.2, 0.3, 0.45, 0.6])
+def test_probability_at_least_leaves_out_the_others(filled: Any, least: float) -> None:
+    filled.model.calibration = Steep()
+    everything = filled.index().search("red", top=12)
+    wanted = [each.path for each in everything if each.exact or (each.probability or 0) >= least]
+    found = filled.index().search("red", top=12, probability_at_least=least)
+    assert [each.path for each in found] == wanted
+    assert found.total == len(wanted)
+    paged = [filled.index().search("red", top=5, page=page, probability_at_least=least) for page in (1, 2, 3)]
+    assert [each.path for page in paged for each in page] == wanted
+
+
+def test_probability_at_least_needs_words_alone_and_a_calibration(filled: Any) -> None:
+    for query, calibration in (("red", None), (["red", "blue"], Steep()), ((), Steep())):
+        filled.model.calibration = calibration
+        with pytest.raises(UsageError, match="a query of words alone"):
+            filled.index().search(query, probability_at_least=0.5)
+
+
+def test_a_picture_is_found_by_its_content(filled: Any) -> None:
+    index = filled.index()
+    (best,) = index.search("red", top=1)
+    (found,) = index.by_content(best.content)
+    assert (found.path, found.content, found.score, found.kept) == (best.path, best.content, None, best.kept)
+    assert index.by_content("0" * 64) == []
+    vectors = index.vectors([best.content, "0" * 64])
+    assert list(vectors) == [best.content]
+    assert np.linalg.norm(vectors[best.content]) == pytest.approx(1)
+    by_vector, by_file = (index.search(picture, top=12) for picture in (vectors[best.content], Path(best.path)))
+    assert [each.path for each in by_vector] == [each.path for each in by_file]
+
+
+def test_attributes_and_settings_are_told(filled: Any) -> None:
+    index = filled.index()
+    told = {"captions": "texts", "taken": "date", "year": "number", "camera": "text"}
+    assert told.items() <= index.attributes.items()
+    assert "vector" not in index.attributes
+    assert index.settings.sources == (str(filled.folder),)
+    assert index.skipped == []
+
+
+def test_words_that_look_like_a_file_stay_words(filled: Any) -> None:
+    name = str(filled.folder / "0-red.png")
+    assert filled.index().search(Term(Words(name)), top=3).total == 12
+    assert Term(Words("no/such/file.png")).words == "no/such/file.png"
 
 
 def test_nothing_is_claimed_of_pictures_and_sums_of_terms(filled: Any) -> None:

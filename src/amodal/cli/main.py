@@ -9,7 +9,20 @@ from typing import NoReturn
 
 import typer
 
-from amodal.cli import audit, calibrate, classify, doctor, encode, evaluate, ground, recipes, scenes, study, train
+from amodal.cli import (
+    audit,
+    calibrate,
+    classify,
+    doctor,
+    encode,
+    evaluate,
+    ground,
+    recipes,
+    scenes,
+    serve,
+    study,
+    train,
+)
 from amodal.cli import demo as demo_verb
 from amodal.cli import index as index_verb
 from amodal.cli import search as search_verb
@@ -29,6 +42,7 @@ app.command("ground")(ground.ground)
 app.command("encode")(encode.encode)
 app.command("index")(index_verb.index)
 app.command("search")(search_verb.search)
+app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo_verb.demo)
 app.command("study")(study.study)

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -24,9 +24,16 @@ class Progress:
         """Adds `amount` finished items and shows the state when it is time to."""
         self.done += amount
         now = time.monotonic()
+        listener = _listener.get()
+        if listener is not None and self._speaks:
+            listener(self)
         if now - self._shown >= (0.1 if self._terminal else SECONDS_BETWEEN_LINES):
             self._shown = now
             self._show(now, note)
+
+    def rate(self, now: float) -> float:
+        """Items a second so far."""
+        return (self.done - self._first) / max(now - self._started, 1e-9)
 
     def close(self) -> None:
         """Clears the bar of a terminal; a file keeps its lines."""
@@ -36,7 +43,7 @@ class Progress:
     def _show(self, now: float, note: str) -> None:
         if not (self._speaks and speaks()):
             return
-        rate = (self.done - self._first) / max(now - self._started, 1e-9)
+        rate = self.rate(now)
         left = (self.total - self.done) / rate if rate > 0 else float("inf")
         count = f"{self.done:,}/{self.total:,} {self.unit}"
         text = f"{self.label} {count} · {rate:,.0f}/s · {clock(left)} left {note}".rstrip()
@@ -48,6 +55,17 @@ class Progress:
 
 
 _inside: ContextVar[bool] = ContextVar("_inside", default=False)
+_listener: ContextVar[Callable[[Progress], None] | None] = ContextVar("_listener", default=None)
+
+
+@contextmanager
+def listening(listener: Callable[[Progress], None]) -> Iterator[None]:
+    """Inside, each update of a progress that is shown is told to the listener, too."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 @contextmanager

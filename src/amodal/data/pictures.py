@@ -104,7 +104,18 @@ def picture_size(content: bytes) -> tuple[int, int]:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
             width, height = image.size
             return (height, width) if _orientation(image) >= 5 else (width, height)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BrokenPicture(f"the picture has too many pixels ({error}); shrink it first") from error
     except DECODE_ERRORS as error:
+        raise BrokenPicture(_what_it_looks_like(content)) from error
+
+
+def media_type(content: bytes) -> str:
+    """The type of an encoded picture, such as image/jpeg, by its header. Raises BrokenPicture."""
+    try:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+            return Image.MIME.get(image.format or "", "application/octet-stream")
+    except (*DECODE_ERRORS, Image.DecompressionBombError) as error:
         raise BrokenPicture(_what_it_looks_like(content)) from error
 
 

@@ -182,11 +182,17 @@ class Model:
         self, pictures: Sequence[Picture], labels: Sequence[str], *, templates: str | Sequence[str] | None = None
     ) -> list[Labelled]:
         """As `classify`, and for each picture whether none of the labels fits."""
+        return self.label_vectors(self.encode_image(pictures), labels, templates=templates)
+
+    def label_vectors(
+        self, image_ND: np.ndarray, labels: Sequence[str], *, templates: str | Sequence[str] | None = None
+    ) -> list[Labelled]:
+        """As `label`, of pictures whose unit vectors (N, D) are known."""
         names = [label.strip() for label in labels]
         if not names or not all(names) or len(set(names)) < len(names):
             raise UsageError(f"labels must be distinct and not empty; got {', '.join(map(repr, labels)) or 'none'}")
         class_CD = class_embeddings(self.encode_text, names, self.templates if templates is None else templates)
-        cosine_NC = self.encode_image(pictures) @ class_CD.T
+        cosine_NC = image_ND @ class_CD.T
         order_NC = np.argsort(-cosine_NC, axis=1, kind="stable")
         sorted_NC = np.take_along_axis(cosine_NC, order_NC, axis=1)
         share_NC = np.exp(np.exp(self.logit_scale) * (sorted_NC - sorted_NC[:, :1]))

@@ -12,7 +12,7 @@ from amodal.search.index import Index
 from amodal.search.indexing import Updated, update
 from amodal.search.judged import calibration_figures
 from amodal.search.layout import Settings, Version
-from amodal.search.query import Page, Result, Term
+from amodal.search.query import Page, Result, Term, Words
 from amodal.search.store import Store
 from amodal.search.trials import Kind, Side, Strange, Trials, draw_trials, learn
 from amodal.search.vectors import (
@@ -47,6 +47,7 @@ __all__ = [
     "VectorStamp",
     "VectorType",
     "Version",
+    "Words",
     "calibration_figures",
     "draw_trials",
     "foreign",

@@ -13,10 +13,11 @@ import numpy as np
 from amodal.core.errors import DataError, UsageError
 from amodal.data.languages import not_known
 from amodal.data.pictures import picture_ref
-from amodal.data.rows import Row, SkipLog
+from amodal.data.rows import Row, SkipLog, Skipped
 from amodal.search.calibration import BEST, Spread
 from amodal.search.embedder import Embedder
-from amodal.search.layout import Settings, Version
+from amodal.search.layout import AttributeType, Settings, Version, attribute_type, quoted
+from amodal.search.meaning import Meaning
 from amodal.search.query import Copies, Order, Page, Result, Term, combined, term
 from amodal.search.rows import words_of
 from amodal.search.store import Store
@@ -52,10 +53,46 @@ class Index:
     def __len__(self) -> int:
         return self.store.count(self._table[0])
 
+    def count(self, where: str) -> int:
+        """Pictures that pass a filter. Raises UsageError for a wrong one."""
+        return self.store.count(self._table[0], where.strip())
+
     @property
     def versions(self) -> list[Version]:
         """The times when it was complete."""
         return self.store.versions()
+
+    @property
+    def settings(self) -> Settings:
+        """What the pictures that answer were indexed with."""
+        return self._table[1]
+
+    @property
+    def attributes(self) -> dict[str, AttributeType]:
+        """What `where` may ask for, and of what type each is."""
+        columns = self.store.columns(self._table[0])
+        return {each.name: attribute_type(each.type) for each in columns if each.name not in (*_HIDDEN, "date")}
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """What could not be read, by path."""
+        found = [self.store.skipped(source) for source in self.settings.sources]
+        return sorted(Skipped(path, why) for each in found for path, (_, why) in each.items())
+
+    def by_content(self, content: str) -> list[Result]:
+        """The pictures with these bytes (their SHA-256), by source and path, without a score; none where there are
+        none."""
+        table = self._table[0]
+        columns = [name for name in self.store.columns(table).names if name not in ("vector", "mark", "words")]
+        rows = self.store.rows(table, columns, where=f"content = {quoted(content)}")
+        ordered = sorted(rows, key=lambda row: (row["source"], row["path"]))
+        return [_result([{**row, "score": None}]) for row in ordered]
+
+    def vectors(self, contents: Sequence[str]) -> dict[str, np.ndarray]:
+        """content -> unit vector (D,), of the contents that are there; as they are kept, in float16."""
+        found = self.store.by_content(self._table[0], set(contents))
+        vectors = {content: np.asarray(row["vector"], np.float32) for content, row in found.items()}
+        return {content: vector_D / np.linalg.norm(vector_D) for content, vector_D in vectors.items()}
 
     @property
     def _table(self) -> tuple[str, Settings]:
@@ -74,16 +111,18 @@ class Index:
         page: int = 1,
         sort: Order = "score",
         at_least: float | None = None,
+        probability_at_least: float | None = None,
     ) -> Page:
         """The pictures that fit best.
 
-        query: words, a picture (path, bytes or PIL image), or a list of such terms, which are added; "snow:0.5" weighs
-        half. minus: terms that are taken away. A "not" within a sentence is poorly understood: take the word away.
-        Without a query everything that passes `where` is listed.
+        query: words, a picture (path, bytes, PIL image or its vector), or a list of such terms, which are added;
+        "snow:0.5" weighs half. minus: terms that are taken away. A "not" within a sentence is poorly understood: take
+        the word away. Without a query everything that passes `where` is listed.
         where: a filter on attributes in SQL, as "year > 2015 AND camera LIKE 'Canon%'"; top: results a page;
         sort: "date" lists the newest first, with at_least all that pass it, else those of the page; at_least: cosine
-        below which a picture is left out. Pictures whose name, captions or tags hold all the words come before others
-        and are not left out. Near-duplicates are listed with the first of them. Raises UsageError and DataError.
+        below which a picture is left out; probability_at_least: the same for the chance that it belongs to the query,
+        of words alone and with a calibrated model. Pictures whose name, captions or tags hold all the words come before
+        others and are not left out. Near-duplicates are listed with the first of them. Raises UsageError and DataError.
         """
         if top < 1 or page < 1 or sort not in get_args(Order):
             raise UsageError(f"top and page start at 1 and sort is score or date; got {top}, {page} and {sort!r}")
@@ -93,19 +132,21 @@ class Index:
         asked = _Asked(self.store, table, settings, where.strip(), at_least)
         if terms:
             asked = asked.about(self._vector(terms), _exactly(plus, away))
+        if probability_at_least is not None:
+            asked = asked.likely(self._meaning(asked, terms), probability_at_least)
         wanted = page * top
-        ordered = sort == "date" and (at_least is not None or not terms)
+        ordered = sort == "date" and (asked.is_cut or not terms)
         leaders = _leading(asked.by_date() if ordered else asked.by_score(), wanted + 1)
         listed = leaders[wanted - top : wanted]
         if sort == "date" and not ordered:
             listed.sort(key=lambda group: _newest(group[0]))
-        results, no_match = self._calibrated(asked, [_result(group) for group in listed], terms)
+        results, meaning = [_result(group) for group in listed], self._meaning(asked, terms)
         return Page(
-            results=tuple(results),
+            results=tuple(_judged(results, meaning) if meaning and results else results),
             page=page,
             total=asked.total,
             more=len(leaders) > wanted,
-            no_match=no_match,
+            no_match=None if meaning is None else meaning.no_match and not asked.any_exact,
             notes=tuple(self._notes(terms)),
         )
 
@@ -129,26 +170,13 @@ class Index:
         model = self.embedder
         said = list(dict.fromkeys(each.words for each in terms if each.words))
         known = dict(zip(said, model.texts(said), strict=True)) if said else {}
-        vectors = [known[each.words] if each.words else _seen(model, each) for each in terms]
+        vectors = [known[each.words] if each.words else _seen(model, each.what) for each in terms]
         return combined(terms, np.stack(vectors))
 
-    def _calibrated(
-        self, asked: "_Asked", results: list[Result], terms: Sequence[Term]
-    ) -> tuple[list[Result], bool | None]:
-        """The results with their probabilities, and whether nothing fits; as they are for any other query than one of
-        words, and without calibration."""
-        calibration = self.embedder.calibration if terms else None
-        if calibration is None or len(terms) > 1 or not terms[0].words:
-            return results, None
-        best_B, spread = asked.best(), self._spread(asked)
-        score_K = np.array([*best_B, *(each.score for each in results if each.score is not None)])
-        chance_K = calibration.probability(score_K[None], spread)[0]
-        told = []
-        for place, each in enumerate(results, len(best_B)):
-            among = np.flatnonzero(np.isclose(best_B, score_K[place], atol=1e-6))  # one of the best is no "other"
-            told.append(replace(each, probability=float(chance_K[among[0] if len(among) else place])))
-        nothing = bool(calibration.no_match(best_B[None], spread)[0])
-        return told, nothing and not any(each.exact for each in told)
+    def _meaning(self, asked: "_Asked", terms: Sequence[Term]) -> Meaning | None:
+        """What the scores mean; None for any other query than one of words, and without calibration."""
+        calibration = self.embedder.calibration if len(terms) == 1 and terms[0].words else None
+        return None if calibration is None else Meaning(calibration, asked.best(), self._spread(asked))
 
     def _spread(self, asked: "_Asked") -> Spread:
         """How the cosines lie over the whole table, told from some of its vectors, read once for as many as it has."""
@@ -175,16 +203,33 @@ class _Asked:
         self.query_D: np.ndarray | None = None
         self.exact = ""
         self._first: dict[str, list[dict[str, Any]]] = {}  # filter -> the nearest that pass it, `AT_ONCE` or all
+        self.keeps: Callable[[float], bool] | None = None
 
     def about(self, query_D: np.ndarray, exact: str) -> "_Asked":
         """The question with a query; exact: the filter of what it hits by its words."""
         self.query_D, self.exact = query_D, exact
         return self
 
+    def likely(self, meaning: Meaning | None, probability: float) -> "_Asked":
+        """The question, with answers that are at least so likely right, and exact hits. Raises UsageError."""
+        if meaning is None:
+            raise UsageError(
+                "a probability can be asked for with a query of words alone, and a model that is calibrated; "
+                "without, give the cosine below which a picture is left out"
+            )
+        self.cut = max(self.cut, meaning.cosine(probability) - 1e-6)
+        self.keeps = lambda score: bool(meaning.passes(np.array([score]), probability)[0])
+        return self
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether pictures that fit too little are left out."""
+        return self.cut > -2
+
     @cached_property
     def total(self) -> int:
         """Pictures that pass."""
-        if self.query_D is None or self.cut <= -2:
+        if self.query_D is None or not self.is_cut:
             return self.store.count(self.table, self.where)
         return sum(1 for _ in self.by_score())
 
@@ -195,7 +240,13 @@ class _Asked:
             yield from sorted(({**row, "score": None} for row in rows), key=lambda row: (row["source"], row["path"]))
             return
         for hit, filter_of in self._halves():
-            yield from self._growing(filter_of, hit)
+            rows, keeps = self._growing(filter_of, hit), self.keeps
+            yield from rows if hit or keeps is None else (row for row in rows if keeps(row["score"]))
+
+    @cached_property
+    def any_exact(self) -> bool:
+        """Whether any picture is hit by its words."""
+        return bool(self.exact) and any(hit and self.store.count(self.table, where) for hit, where in self._halves())
 
     def best(self) -> np.ndarray:
         """The highest cosines among all that pass the filter, best first. -> (at most BEST,)"""
@@ -270,6 +321,14 @@ def _result(group: list[dict[str, Any]]) -> Result:
     )
 
 
+def _judged(results: Sequence[Result], meaning: Meaning) -> list[Result]:
+    """The results with their probabilities."""
+    score_K = np.array([each.score for each in results], np.float64)
+    chance_K = meaning.probability(score_K)
+    told = zip(results, chance_K.tolist(), meaning.weak(score_K, chance_K).tolist(), strict=True)
+    return [replace(each, probability=chance, weak=weak and not each.exact) for each, chance, weak in told]
+
+
 def _path(row: dict[str, Any]) -> str:
     return row["file"] or row["path"]
 
@@ -284,9 +343,11 @@ def _terms(given: Any, sign: float) -> list[Term]:
     return [term(each, sign) for each in several]
 
 
-def _seen(model: Embedder, each: Term) -> np.ndarray:
+def _seen(model: Embedder, picture: Any) -> np.ndarray:
+    if isinstance(picture, np.ndarray):
+        return picture
     skipped = SkipLog(limit=1.0)
-    row = Row(key="the query", picture=picture_ref(each.what), captions=("the query",), pair="")
+    row = Row(key="the query", picture=picture_ref(picture), captions=("the query",), pair="")
     vector_ND, kept = model.images([row], skipped)
     if not kept:
         raise DataError(f"the query cannot be read: {skipped.entries[0].reason}")

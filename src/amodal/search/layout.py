@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -31,6 +31,7 @@ BUILT_IN = pa.schema(
 BY_CONTENT = ("vector", "look")
 """Columns that a picture's content alone decides, and that cost a model and a decoding."""
 
+AttributeType = Literal["text", "number", "date", "texts"]
 _SAID_BY_TABLES = ("taken", "year", "camera", "latitude", "longitude")
 LOG = pa.schema(
     [
@@ -78,6 +79,15 @@ class Version:
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
         return asdict(self)
+
+
+def attribute_type(kind: pa.DataType) -> AttributeType:
+    """What people call the type of a column."""
+    if pa.types.is_list(kind):
+        return "texts"
+    if pa.types.is_timestamp(kind):
+        return "date"
+    return "number" if pa.types.is_floating(kind) or pa.types.is_integer(kind) else "text"
 
 
 def quoted(text: str) -> str:

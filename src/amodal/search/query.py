@@ -17,9 +17,14 @@ _GREY, _COLOUR = GREY_SIDE**2, 2 * CELLS**2
 Order = Literal["score", "date"]
 
 
+class Words(str):
+    """Words that are never taken for the name of a file."""
+
+
 @dataclass(frozen=True)
 class Term:
-    """A part of a query. what: words, or a picture in any form; weight: below zero takes it away."""
+    """A part of a query. what: words, a picture in any form, or its unit vector (D,); weight: below zero takes it
+    away."""
 
     what: Any
     weight: float = 1.0
@@ -27,6 +32,8 @@ class Term:
     @property
     def words(self) -> str:
         """Its words; "" for a picture."""
+        if isinstance(self.what, Words):
+            return self.what
         return self.what if isinstance(self.what, str) and not is_picture(self.what) else ""
 
 
@@ -36,7 +43,8 @@ class Result:
 
     path: its file, or its key where it has none; content: SHA-256 of its bytes; score: cosine with the query, None
     where nothing was asked for; probability: that it belongs to the query, None without calibration; exact: whether the
-    words stand in its name, captions or tags; copies: near-duplicates that are not listed; kept: its attributes.
+    words stand in its name, captions or tags; copies: near-duplicates that are not listed; kept: its attributes; weak:
+    whether it is below the line of a good match, as all are where nothing fits.
     """
 
     path: str
@@ -46,6 +54,7 @@ class Result:
     exact: bool = False
     copies: tuple[str, ...] = ()
     kept: Mapping[str, Any] = field(default_factory=dict)
+    weak: bool = False
 
     def line(self) -> str:
         """For people: path, score, and what else is to know."""

@@ -38,6 +38,11 @@ class Thumbnails:
         except FileNotFoundError:
             return None
 
+    def shape(self, content: str) -> tuple[int, int] | None:
+        """Width and height of a thumbnail in pixels, as its header says them; None where there is none."""
+        jpeg = self.get(content)
+        return None if jpeg is None else Image.open(io.BytesIO(jpeg)).size
+
     def keep(self, small: Mapping[str, bytes]) -> None:
         """content -> JPEG, written."""
         for content, jpeg in small.items():

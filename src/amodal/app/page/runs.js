@@ -1,0 +1,62 @@
+// The runs: what each reached, with interval and chance, and its report.
+import { Failure } from "./notice.js";
+import { ask } from "./service.js";
+import { html, signal, useEffect } from "./view.js";
+
+const FIRST = ["R@1", "R@5", "accuracy", "top1", "pointing"]; // what is looked at first, where a run has it
+const MOST = 4;
+const runs = signal({ list: null, error: null });
+
+async function read() {
+  try {
+    runs.value = { list: (await ask("/api/runs")).runs, error: null };
+  } catch (error) {
+    runs.value = { list: null, error };
+  }
+}
+
+// {name: {value, low, high, chance}}, however deep metrics.json keeps them.
+function figuresOf(said, before = "") {
+  return Object.entries(said ?? {}).flatMap(([name, figure]) => {
+    if (figure === null || typeof figure !== "object" || Array.isArray(figure)) return [];
+    if (typeof figure.value === "number") return [[before + name, figure]];
+    return figuresOf(figure, name === "figures" ? before : `${before}${name}/`);
+  });
+}
+
+const rank = ([name]) => {
+  const place = FIRST.findIndex((first) => name.includes(first));
+  return place < 0 ? FIRST.length : place;
+};
+const number = (value) => (typeof value === "number" ? String(Number(value.toPrecision(3))) : "");
+const interval = ({ low, high }) => (typeof low === "number" ? `${number(low)} to ${number(high)}` : "");
+
+const Table = ({ figures, name }) => html`<div class="scroll" tabindex="0" role="region" aria-label=${`Figures of ${name}`}><table>
+  <thead><tr><th scope="col">figure</th><th scope="col">value</th><th scope="col">95 %</th><th scope="col">by chance</th></tr></thead>
+  <tbody>${figures.map(([each, figure]) => html`<tr><th scope="row">${each}</th><td>${number(figure.value)}</td>
+    <td>${interval(figure)}</td><td>${number(figure.chance)}</td></tr>`)}</tbody></table></div>`;
+
+function Run({ run }) {
+  const figures = figuresOf(run.figures);
+  const first = [...figures].sort((one, two) => rank(one) - rank(two)).slice(0, MOST);
+  return html`<article class="run">
+    <header><h2>${run.name}</h2><span class="dim">${run.recipe}</span>
+      ${run.report && html`<a href=${run.report} target="_blank" rel="noopener" aria-label=${`Report of ${run.name}`}>Report ↗</a>`}</header>
+    ${figures.length ? html`<${Table} figures=${first} name=${run.name} />` : html`<p class="dim">No figures yet: the run is not finished.</p>`}
+    ${figures.length > MOST && html`<details><summary>All ${figures.length} figures</summary><${Table} figures=${figures} name=${`${run.name}, all`} /></details>`}
+  </article>`;
+}
+
+export function Runs() {
+  useEffect(() => void read(), []);
+  document.title = "Runs · amodal";
+  const { list, error } = runs.value;
+  return html`<main id="main">
+    <h1>Runs</h1>
+    ${error && html`<${Failure} error=${error} again=${read} />`}
+    ${list?.length === 0 && html`<section class="empty"><p>No run yet. Train one, and say where runs lie:</p>
+      <pre><code>amodal train transfer --data PAIRS.csv --out runs/first
+amodal serve --runs runs</code></pre></section>`}
+    <div class="runs">${list?.map((run) => html`<${Run} key=${run.name} run=${run} />`)}</div>
+  </main>`;
+}
