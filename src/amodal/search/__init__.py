@@ -10,6 +10,7 @@ from amodal.search.index import Index
 from amodal.search.indexing import Updated, update
 from amodal.search.judged import calibration_figures
 from amodal.search.layout import Settings, Version
+from amodal.search.mining import NONE, Exact, Guard, Indexed, Nearest, mine
 from amodal.search.query import Page, Result, Term
 from amodal.search.store import Store
 from amodal.search.trials import Kind, Side, Strange, Trials, draw_trials, learn
@@ -25,11 +26,16 @@ from amodal.search.watching import watch
 
 __all__ = [
     "BEST",
+    "NONE",
     "Calibration",
     "Embedder",
+    "Exact",
+    "Guard",
     "Index",
+    "Indexed",
     "Kind",
     "Library",
+    "Nearest",
     "Page",
     "Result",
     "Settings",
@@ -48,6 +54,7 @@ __all__ = [
     "draw_trials",
     "foreign",
     "learn",
+    "mine",
     "model_revision",
     "nonsense",
     "pictures_by_content",
