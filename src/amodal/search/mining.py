@@ -9,7 +9,7 @@ Q queries · C candidates · D width · K asked for
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -62,10 +62,11 @@ class Indexed:
         self._places: dict[str, list[int]] = {}
         for place, content in enumerate(contents):
             self._places.setdefault(content, []).append(place)
-        (self._table, settings) = index.complete
-        self._way: Mapping[str, object] | None = settings.approximate
-        if not self._places.keys() & index.store.contents(self._table):
+        growing = index.store.growing()
+        if growing is None or not self._places.keys() & index.store.contents(growing[0]):
             raise DataError(f"{index.where} holds none of these pictures; index them with: amodal index DATA")
+        self._table, settings = growing
+        self._way: Mapping[str, Any] | None = settings.approximate
 
     def __len__(self) -> int:
         return self._index.store.count(self._table)
@@ -84,15 +85,15 @@ class Indexed:
 
 
 class Guard(NamedTuple):
-    """What is taken for a false negative: a candidate that scores at least `share` of what the query's positive does,
-    or comes within `margin` of it. share 1 and margin 0 leave out what scores as the positive or higher."""
+    """What is taken for a false negative: a candidate whose score reaches `share` of the positive's, or comes within
+    `margin` of it. Above 1 and below 0 they let in what scores higher than the positive, up to so far above it."""
 
     share: float = 0.95
     margin: float = 0.0
 
     def limit(self, positive_Q: np.ndarray) -> np.ndarray:
         """The score that a negative must stay below. -> (Q,)"""
-        return np.minimum(self.share * positive_Q, positive_Q - self.margin)
+        return positive_Q - np.maximum((1 - self.share) * np.abs(positive_Q), self.margin)
 
 
 def mine(
