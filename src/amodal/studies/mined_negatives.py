@@ -96,6 +96,7 @@ class MinedNegatives(Study[MinedNegativesConfig]):
             return self._found(begun)
         config = self.config
         common = (
+            "data.captions=first",  # name and keywords: others fit several variants alike
             f"training.batch_size={config.batch}",
             f"training.epochs={config.epochs}",
             f"training.learning_rate={config.learning_rate}",
