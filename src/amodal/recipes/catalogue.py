@@ -116,7 +116,9 @@ def _started(values: dict[str, Any], place: str) -> dict[str, Any]:
     """With the model of the start, where one is named; a whole model is taken as it stands, so that a finished run can
     be read wherever its start has gone."""
     start, own = values.get("start"), values.get("model") or {}
-    if not start or not isinstance(start, str) or not isinstance(own, dict) or {"image", "text"} <= own.keys():
+    if not start or not isinstance(start, str) or not isinstance(own, dict):
+        return values
+    if all(isinstance(own.get(side), dict) and "tower" in own[side] for side in ("image", "text")):
         return values
     folder = start_folder(start)
     if not folder.recipe.exists() or not folder.weights.exists():

@@ -76,7 +76,8 @@ class Indexed:
         place_QK = np.full((len(query_QD), count), NONE, dtype=np.int64)
         score_QK = np.full((len(query_QD), count), -np.inf, dtype=np.float32)
         for number, query_D in enumerate(query_QD):
-            rows = self._index.store.nearest(self._table, query_D, count, ["content"], approximate=self._way)
+            columns = ["source", "path", "content"]
+            rows = self._index.store.nearest(self._table, query_D, count, columns, approximate=self._way)
             found = {place: row["score"] for row in rows for place in self._places.get(row["content"], ())}
             kept = list(found)[:count]
             place_QK[number, : len(kept)] = kept
