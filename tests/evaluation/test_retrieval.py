@@ -142,14 +142,14 @@ def test_gain_is_the_difference_with_the_interval_of_the_pairs(candidates: int |
     base = draw.normal(size=(40, 8))
     image_group, text_group = np.arange(40).repeat(3), np.arange(40).repeat(2)
     image, text = base[image_group] + 0.6 * draw.normal(size=(120, 8)), base[text_group]
-    worse = image + 0.5 * draw.normal(size=image.shape)
+    worse = image + 2 * draw.normal(size=image.shape)
     how = {"candidates": candidates, "draws": 5}
     gain = retrieval_gain((worse, text), (image, text), image_group, text_group, **how)
     had, has = (retrieval(each, text, image_group, text_group, **how) for each in (worse, image))
     assert set(gain) == {f"{side}/R@{k}" for side in ("image_to_text", "text_to_image") for k in (1, 5, 10)}
     for name, figure in gain.items():
         assert figure.value == pytest.approx(has[name].value - had[name].value)
-        assert (figure.n, figure.candidates, figure.chance) == (40, has[name].candidates, None)
+        assert (figure.n, figure.candidates, figure.chance) == (has[name].n, has[name].candidates, None)
     first = gain["image_to_text/R@1"]
     assert 0 < first.low < first.value < first.high
     apart = (has["image_to_text/R@1"].high - had["image_to_text/R@1"].low) - first.value
