@@ -5,7 +5,7 @@ import pytest
 
 import amodal.metrics.ranks
 from amodal.core.errors import DataError, UsageError
-from amodal.evaluation.retrieval import chance_ranks, retrieval
+from amodal.evaluation.retrieval import chance_ranks, retrieval, retrieval_gain
 from amodal.metrics import Figure
 
 
@@ -133,3 +133,26 @@ def test_what_cannot_be_evaluated_is_refused() -> None:
     image_ND[2, 1] = np.nan
     with pytest.raises(DataError, match="image 2 are not finite"):
         retrieval(image_ND, text_MD, image_group_N, text_group_M)
+
+
+@pytest.mark.parametrize("candidates", [None, 12])
+def test_gain_is_the_difference_with_the_interval_of_the_pairs(candidates: int | None) -> None:
+    """A model, the same with more noise, and the same again: three pictures and two texts a group."""
+    draw = np.random.default_rng(0)
+    base = draw.normal(size=(40, 8))
+    image_group, text_group = np.arange(40).repeat(3), np.arange(40).repeat(2)
+    image, text = base[image_group] + 0.6 * draw.normal(size=(120, 8)), base[text_group]
+    worse = image + 2 * draw.normal(size=image.shape)
+    how = {"candidates": candidates, "draws": 5}
+    gain = retrieval_gain((worse, text), (image, text), image_group, text_group, **how)
+    had, has = (retrieval(each, text, image_group, text_group, **how) for each in (worse, image))
+    assert set(gain) == {f"{side}/R@{k}" for side in ("image_to_text", "text_to_image") for k in (1, 5, 10)}
+    for name, figure in gain.items():
+        assert figure.value == pytest.approx(has[name].value - had[name].value)
+        assert (figure.n, figure.candidates, figure.chance) == (has[name].n, has[name].candidates, None)
+    first = gain["image_to_text/R@1"]
+    assert 0 < first.low < first.value < first.high
+    apart = (has["image_to_text/R@1"].high - had["image_to_text/R@1"].low) - first.value
+    assert first.high - first.value < apart  # what both models share cancels
+    none = retrieval_gain((image, text), (image, text), image_group, text_group, **how)
+    assert {(figure.low, figure.value, figure.high) for figure in none.values()} == {(0.0, 0.0, 0.0)}

@@ -138,8 +138,8 @@ class PairBatches(Dataset[Batch]):
         if len(keys) < 2:
             raise DataError(f"contrastive training needs at least two pairs; this set has {len(keys)}")
         number = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
-        self._keys, self.parts, self._seed = keys, parts, seed
-        self._pair_id = torch.tensor([number[pair] for pair in pairs])
+        self._keys, self.parts, self.seed = keys, parts, seed
+        self.pair_id = torch.tensor([number[pair] for pair in pairs])
         self.batch_size = min(batch_size, len(keys))
         self.steps_per_epoch = len(keys) // self.batch_size
         self._own = own_share(self.batch_size, ranks)
@@ -152,19 +152,26 @@ class PairBatches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         """This rank's share of the batch of one step, counted from the first step of the first epoch."""
+        return self.batch_of(self.rows_of(step), step, self._own)
+
+    def rows_of(self, step: int) -> list[int]:
+        """The rows of all ranks in the batch of one step."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._dealt[0] != epoch:
             self._dealt = epoch, self._deal(epoch)
-        rows: list[int] = self._dealt[1][place].tolist()
+        return self._dealt[1][place].tolist()
+
+    def batch_of(self, rows: list[int], step: int, own: slice = slice(None)) -> Batch:
+        """A batch of any rows, or of those of them that are wanted, with what the draws of this step show of each."""
         fields: dict[str, Any] = {}
         for name, part in enumerate(self.parts):
-            fields.update(part(rows, self._own, generator_for(self._seed, "draw", step, name)))
-        rows = rows[self._own]
-        return Batch(pair_id=self._pair_id[rows], key=tuple(self._keys[row] for row in rows), **fields)
+            fields.update(part(rows, own, generator_for(self.seed, "draw", step, name)))
+        rows = rows[own]
+        return Batch(pair_id=self.pair_id[rows], key=tuple(self._keys[row] for row in rows), **fields)
 
     def _deal(self, epoch: int) -> Tensor:
         """Which rows each batch of an epoch holds. -> (steps, batch)"""
-        draw = generator_for(self._seed, "order", epoch)
+        draw = generator_for(self.seed, "order", epoch)
         order = torch.randperm(len(self._keys), generator=draw)[: self.steps_per_epoch * self.batch_size]
         if self._bucket == 0:
             return order.view(-1, self.batch_size)

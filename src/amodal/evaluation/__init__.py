@@ -4,7 +4,7 @@ matching against false captions, answers to questions, and where phrases are fou
 from amodal.evaluation.answers import answers, question_only
 from amodal.evaluation.grounding import Located, enlarged, grounding, phrase_scores
 from amodal.evaluation.matching import matching
-from amodal.evaluation.retrieval import retrieval
+from amodal.evaluation.retrieval import retrieval, retrieval_gain
 from amodal.evaluation.templates import TEMPLATES, templates_for
 from amodal.evaluation.zero_shot import ZeroShotResult, class_embeddings, zero_shot
 
@@ -20,6 +20,7 @@ __all__ = [
     "phrase_scores",
     "question_only",
     "retrieval",
+    "retrieval_gain",
     "templates_for",
     "zero_shot",
 ]

@@ -48,19 +48,46 @@ def retrieval(
     resample whole groups, and `n` counts them. Raises UsageError for a wrong number, DataError for features that are
     not finite or a group with nothing on one side.
     """
-    for name, features, group in (("image", image_ND, image_group_N), ("text", text_MD, text_group_M)):
-        _check_features(name, features, group)
-    image_group_N, text_group_M = np.asarray(image_group_N), np.asarray(text_group_M)
-    groups, group_both = np.unique(np.concatenate([image_group_N, text_group_M]), return_inverse=True)
-    images = _Side(image_ND, group_both[: len(image_ND)])
-    texts = _Side(text_MD, group_both[len(image_ND) :])
-    for name, side in (("image", images), ("text", texts)):
-        if len(lacking := np.setdiff1d(np.arange(len(groups)), side.group)):
-            raise DataError(f"group {groups[lacking[0]]} has no {name}; give every group an image and a text")
-    drawn = _draw_groups(len(groups), candidates, draws, seed)
+    images, texts = _sides(image_ND, text_MD, image_group_N, text_group_M)
+    drawn = _draw_groups(int(texts.group.max()) + 1, candidates, draws, seed)
     figures = {}
     for name, queries, pool in (("image_to_text", images, texts), ("text_to_image", texts, images)):
         figures |= {f"{name}/{metric}": figure for metric, figure in _figures(_trials(queries, pool, drawn)).items()}
+    return figures
+
+
+def retrieval_gain(
+    before: tuple[np.ndarray, np.ndarray],
+    after: tuple[np.ndarray, np.ndarray],
+    image_group_N: np.ndarray,
+    text_group_M: np.ndarray,
+    *,
+    candidates: int | None = None,
+    draws: int = 20,
+    seed: int = 0,
+) -> dict[str, Figure]:
+    """What one model finds less what another did, on the same queries: R@1, R@5 and R@10 in both directions.
+
+    before, after: features of the images (N, D) and the texts (M, D) by either model; everything else and errors as in
+    `retrieval`. Differences are taken query by query before groups are resampled, so that the interval is of the gain
+    and not of two figures.
+    """
+    hits: dict[str, list[tuple[np.ndarray, _Trials]]] = {}
+    for image_ND, text_MD in (before, after):
+        images, texts = _sides(image_ND, text_MD, image_group_N, text_group_M)
+        drawn = _draw_groups(int(texts.group.max()) + 1, candidates, draws, seed)
+        for name, queries, pool in (("image_to_text", images, texts), ("text_to_image", texts, images)):
+            trials = _trials(queries, pool, drawn)
+            for k in RECALLS:
+                hits.setdefault(f"{name}/R@{k}", []).append((trials.rank < k, trials))
+    figures = {}
+    for name, ((hit_T, trials), (now_T, _)) in hits.items():
+        gain_Q, group_Q = _by_query(now_T.astype(np.float64) - hit_T, trials)
+        value, low, high = bootstrap_mean(gain_Q, groups=group_Q)
+        number = round(float(trials.candidates.mean()))
+        figures[name] = Figure(
+            value=value, low=low, high=high, chance=None, n=len(np.unique(group_Q)), candidates=number
+        )
     return figures
 
 
@@ -77,6 +104,30 @@ def chance_ranks(matches_T: np.ndarray, candidates_T: np.ndarray) -> np.ndarray:
         missed = np.cumprod(np.maximum(left - matches, 0) / left)
         found_R += count / len(matches_T) * np.pad(1 - missed, (0, longest - candidates), constant_values=1.0)
     return found_R
+
+
+def _sides(
+    image_ND: np.ndarray, text_MD: np.ndarray, image_group_N: np.ndarray, text_group_M: np.ndarray
+) -> tuple[_Side, _Side]:
+    """Images and texts with their groups numbered from 0. Raises DataError."""
+    for name, features, group in (("image", image_ND, image_group_N), ("text", text_MD, text_group_M)):
+        _check_features(name, features, group)
+    both = np.concatenate([np.asarray(image_group_N), np.asarray(text_group_M)])
+    groups, group_both = np.unique(both, return_inverse=True)
+    images = _Side(image_ND, group_both[: len(image_ND)])
+    texts = _Side(text_MD, group_both[len(image_ND) :])
+    for name, side in (("image", images), ("text", texts)):
+        if len(lacking := np.setdiff1d(np.arange(len(groups)), side.group)):
+            raise DataError(f"group {groups[lacking[0]]} has no {name}; give every group an image and a text")
+    return images, texts
+
+
+def _by_query(value_T: np.ndarray, trials: _Trials) -> tuple[np.ndarray, np.ndarray]:
+    """The mean over draws of what each trial gave, a value a query, and the group of each. -> (Q,), (Q,)"""
+    query_Q, first_Q, trial_T, times_Q = np.unique(
+        trials.query, return_index=True, return_inverse=True, return_counts=True
+    )
+    return np.bincount(trial_T, weights=value_T, minlength=len(query_Q)) / times_Q, trials.group[first_Q]
 
 
 def _check_features(name: str, features: np.ndarray, group: np.ndarray) -> None:
@@ -116,14 +167,11 @@ def _trials(queries: _Side, pool: _Side, drawn: list[np.ndarray]) -> _Trials:
 
 def _figures(trials: _Trials) -> dict[str, Figure]:
     chance_R = chance_ranks(trials.matches, trials.candidates)
-    query_Q, first_Q, trial_T, times_Q = np.unique(
-        trials.query, return_index=True, return_inverse=True, return_counts=True
-    )
     size = {"n": len(np.unique(trials.group)), "candidates": round(float(trials.candidates.mean()))}
     figures = {}
     for k in RECALLS:
-        hit_Q = np.bincount(trial_T, weights=trials.rank < k, minlength=len(query_Q)) / times_Q  # its mean over draws
-        value, low, high = bootstrap_mean(hit_Q, groups=trials.group[first_Q])
+        hit_Q, group_Q = _by_query(trials.rank < k, trials)
+        value, low, high = bootstrap_mean(hit_Q, groups=group_Q)
         chance = float(chance_R[min(k, len(chance_R)) - 1])
         figures[f"R@{k}"] = Figure(value=value, low=low, high=high, chance=chance, **size)
     value, low, high = bootstrap_median(trials.rank + 1, groups=trials.group)

@@ -5,6 +5,7 @@ from amodal.objectives.finding import FindingLosses, finding_losses
 from amodal.objectives.infonce import InfoNCE, decoupled_info_nce, info_nce, mutual_information_bound
 from amodal.objectives.late import LateInteraction, late_loss, late_scores
 from amodal.objectives.matching import match_loss
+from amodal.objectives.mined import Mined
 from amodal.objectives.queue import key_info_nce
 from amodal.objectives.sigmoid import SigmoidLoss, sigmoid_loss
 from amodal.objectives.soft import Teacher, soft_info_nce
@@ -15,6 +16,7 @@ __all__ = [
     "FindingLosses",
     "InfoNCE",
     "LateInteraction",
+    "Mined",
     "SigmoidLoss",
     "Teacher",
     "TripletLoss",

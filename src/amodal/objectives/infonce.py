@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from amodal.core.ranks import ALONE, Ranks
+from amodal.objectives.mined import Mined
 from amodal.objectives.tiles import Positives, arrange, tiles
 
 INITIAL_SCALE = math.log(1 / 0.07)
@@ -28,6 +29,7 @@ def info_nce(
     pair_id: Tensor | None = None,
     *,
     label_smoothing: float = 0.0,
+    mined: Mined | None = None,
     ranks: Ranks = ALONE,
 ) -> Tensor:
     """Pulls the two sides of a pair together and apart from every other pair of the batch. -> scalar
@@ -35,10 +37,11 @@ def info_nce(
     image_BD, text_BD: (B, D) of unit length, row i of one belongs to row i of the other; logit_scale: scalar, the
     logarithm of the inverse temperature; pair_id: (B,) integers, rows with the same id are positives of each other and
     share the target evenly (Khosla et al. 2020, the sum outside the logarithm); label_smoothing: this share of every
-    target is spread over the batch (Szegedy et al. 2016); ranks: the processes whose batches are one batch: each gets
-    the loss of all N pairs, and gradients whose sum over ranks is that of one process. The mean of both directions.
-    Memory grows with N D; half precision is computed in float32. Raises ValueError for sides of different shape and
-    for logits beyond 345.
+    target is spread over the batch (Szegedy et al. 2016); mined: further negatives of each pair, which join its
+    denominators alone; ranks: the processes whose batches are one batch: each gets the loss of all N pairs, and
+    gradients whose sum over ranks is that of one process. The mean of both directions. Memory grows with N D; half
+    precision is computed in float32. Raises ValueError for sides of different shape, for logits beyond 345, and for
+    mined negatives without ids or on several ranks.
 
     With one positive a row the loss is at most ln(N) for features that carry nothing; prefer a triplet loss only when
     a margin is what you need.
@@ -47,7 +50,7 @@ def info_nce(
     >>> round(info_nce(x, x, torch.tensor(0.0)).item(), 4)
     0.7437
     """
-    return _tiled(image_BD, text_BD, logit_scale, pair_id, ranks, label_smoothing, False)
+    return _tiled(image_BD, text_BD, logit_scale, pair_id, ranks, label_smoothing, False, mined)
 
 
 def decoupled_info_nce(
@@ -74,11 +77,16 @@ def _tiled(
     ranks: Ranks,
     smoothing: float,
     decoupled: bool,
+    mined: Mined | None = None,
 ) -> Tensor:
+    further: tuple[Tensor | None, Tensor | None] = None, None
+    if mined is not None:
+        order_B, *further = mined.cosines(image_BD, text_BD, pair_id, ranks)
+        image_BD, text_BD, pair_id = (x[order_B] for x in (image_BD, text_BD, pair_id))
     pairs = arrange(image_BD, text_BD, pair_id, ranks)
     with torch.autocast(image_BD.device.type, enabled=False):
         scale = logit_scale.to(pairs.image_BD.dtype)
-        loss: Any = _TiledInfoNCE.apply(*pairs[:2], scale, *pairs[2:], ranks, smoothing, decoupled)
+        loss: Any = _TiledInfoNCE.apply(*pairs[:2], scale, *pairs[2:], ranks, smoothing, decoupled, *further)
     return loss
 
 
@@ -97,14 +105,25 @@ class _TiledInfoNCE(torch.autograd.Function):
         ranks: Ranks,
         smoothing: float,
         decoupled: bool,
+        further_text_BK: Tensor | None,
+        further_image_BK: Tensor | None,
     ) -> Tensor:
-        """The loss; positives and smoothing are sums of vectors, so only the normalisers need tiles."""
+        """The loss; positives and smoothing are sums of vectors, so only the normalisers need tiles.
+
+        further: cosines of each image with negatives of its own, and of each text; -inf where there is none.
+        """
         size, count_G = len(text_ND), column_group_N.bincount()
         if decoupled and len(count_G) < 2:
             raise ValueError("all pairs of the batch are positives of each other; a decoupled loss needs a negative")
         scaled_BD = image_BD * logit_scale.exp()
         positives = Positives(row_group_B, column_group_N)
         row_B, column_N, shift = sums(scaled_BD, text_ND, ranks, positives if decoupled else None)
+        ctx.further = [
+            None if cosine_BK is None else (cosine_BK.to(row_B.dtype) * logit_scale.exp() - shift).exp_()
+            for cosine_BK in (further_text_BK, further_image_BK)
+        ]
+        for total_B, each_BK in zip((row_B, column_N), ctx.further, strict=True):
+            total_B += 0 if each_BK is None else each_BK.sum(1)
         said_GD = text_ND.new_zeros(len(count_G), text_ND.shape[1]).index_add_(0, column_group_N, text_ND)
         said_GD /= count_G[:, None]
         own = torch.stack([
@@ -142,8 +161,17 @@ class _TiledInfoNCE(torch.autograd.Function):
             text_grad_ND[columns].addmm_(part_RC.T, scaled_BD[rows])
         scale_grad = (image_grad_BD * scaled_BD).sum()  # the sum of gradient times logit, over the pairs of these rows
         (given,) = grads
+        further = []
+        for part_B, each_BK in zip((by_row_B, by_column_N), ctx.further, strict=True):
+            if each_BK is None:
+                further.append(None)
+                continue
+            weight_BK = each_BK * part_B[:, None]  # the gradient by the logits, nothing where the logit is -inf
+            logit_BK = each_BK.log().add_(ctx.shift).masked_fill_(each_BK == 0, 0)
+            scale_grad = scale_grad + (weight_BK * logit_BK).sum().to(scale_grad.dtype)
+            further.append((weight_BK * logit_scale.exp()).to(scaled_BD.dtype) * given)
         image_grad_BD *= logit_scale.exp()
-        return image_grad_BD * given, text_grad_ND * given, scale_grad * given, *[None] * 5
+        return image_grad_BD * given, text_grad_ND * given, scale_grad * given, *[None] * 5, *further
 
 
 def sums(
@@ -210,10 +238,17 @@ class InfoNCE(nn.Module):
         self.label_smoothing, self.decoupled = label_smoothing, decoupled
 
     def forward(
-        self, image_BD: Tensor, text_BD: Tensor, pair_id: Tensor | None = None, *, ranks: Ranks = ALONE
+        self,
+        image_BD: Tensor,
+        text_BD: Tensor,
+        pair_id: Tensor | None = None,
+        *,
+        mined: Mined | None = None,
+        ranks: Ranks = ALONE,
     ) -> Tensor:
         """-> scalar loss of the batch; see `info_nce`."""
-        return _tiled(image_BD, text_BD, self.logit_scale, pair_id, ranks, self.label_smoothing, self.decoupled)
+        scale, smoothing = self.logit_scale, self.label_smoothing
+        return _tiled(image_BD, text_BD, scale, pair_id, ranks, smoothing, self.decoupled, mined)
 
     def terms(self, loss: float, pair_id: Tensor, *, ranks: Ranks = ALONE) -> dict[str, float]:
         """What a loss means, by name: `chance`, which features that carry nothing cost, and `bound`, the

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from amodal.core.ranks import ALONE, Ranks
 from amodal.objectives.infonce import INITIAL_SCALE
+from amodal.objectives.mined import Mined
 from amodal.objectives.tiles import checked, tiles
 
 Negatives = Literal["all", "semi-hard", "hardest"]
@@ -25,6 +26,7 @@ def triplet_loss(
     *,
     margin: float = 0.2,
     negatives: Negatives = "hardest",
+    mined: Mined | None = None,
     ranks: Ranks = ALONE,
 ) -> Tensor:
     """Asks that a pair's cosine exceed that of a negative by `margin`: mean of [margin + negative - own]+. -> scalar
@@ -32,16 +34,23 @@ def triplet_loss(
     image_BD, text_BD: (B, D) of unit length; pair_id: (B,), rows with the same id are never negatives; each side of
     each pair is an anchor once. "hardest": the most similar negative of the batch; "semi-hard": the most similar one
     that is less similar than the own partner, or the least similar where there is none; both are means over anchors.
-    "all": every negative, the mean over those that violate the margin. ranks: as in `info_nce`. An anchor without
-    negatives costs nothing. Memory grows with N D. The hardest negative learns fast from clean pairs and fails on noisy
-    ones, where it is most often a wrong caption's right picture. Raises ValueError for sides of different shape.
+    "all": every negative, the mean over those that violate the margin. mined: further negatives of each pair, to choose
+    from beside those of the batch. ranks: as in `info_nce`. An anchor without negatives costs nothing. Memory grows
+    with N D. The hardest negative learns fast from clean pairs and fails on noisy ones, where it is most often a wrong
+    caption's right picture. Raises ValueError for sides of different shape, and for mined negatives with "all", without
+    ids or on several ranks.
 
     >>> x = torch.eye(3)
     >>> triplet_loss(x, x, margin=1.5).item()
     0.5
     """
+    if mined is not None and negatives == "all":
+        raise ValueError("mined negatives are for the hardest or the semi-hard one, not for all")
     image_BD, text_BD = checked(image_BD, text_BD)
-    size = len(image_BD)
+    size, mined_BK = len(image_BD), (None, None)
+    if mined is not None:
+        order_B, *mined_BK = mined.cosines(image_BD, text_BD, pair_id, ranks)
+        image_BD, text_BD, pair_id = (x[order_B] for x in (image_BD, text_BD, pair_id))
     ids_B = torch.arange(size, device=image_BD.device) + ranks.rank * size if pair_id is None else pair_id
     with torch.autocast(image_BD.device.type, enabled=False):
         own_B = (image_BD * text_BD).sum(1)
@@ -50,11 +59,13 @@ def triplet_loss(
             loss: Any = _AllTriplets.apply(image_BD, text_ND, own_B, ranks.gather(own_B), ids_B, ids_N, margin, ranks)
             return loss
         total = own_B.new_zeros(())
-        for anchor_BD, other_ND in ((image_BD, text_ND), (text_BD, image_ND)):
+        for anchor_BD, other_ND, further_BK in zip((image_BD, text_BD), (text_ND, image_ND), mined_BK, strict=True):
             least_B = own_B.detach() if negatives == "semi-hard" else None
             found_B = _negatives(anchor_BD.detach(), other_ND.detach(), ids_B, ids_N, least_B)
             there_B = found_B >= 0
             negative_B = (anchor_BD * other_ND[found_B.clamp(min=0)]).sum(1)
+            if further_BK is not None:
+                negative_B, there_B = _chosen(negative_B, there_B, further_BK, least_B)
             total = total + ((margin + negative_B - own_B).clamp(min=0) * there_B).sum()
     return ranks.total(total / (2 * len(ids_N)))
 
@@ -79,6 +90,22 @@ def _negatives(anchor_BD: Tensor, other_ND: Tensor, ids_B: Tensor, ids_N: Tensor
         best_B[rows] = torch.where(better_R, high_R, best_B[rows])
         best_at_B[rows] = torch.where(better_R, at_R + columns.start, best_at_B[rows])
     return torch.where(best_at_B >= 0, best_at_B, worst_at_B)
+
+
+def _chosen(negative_B: Tensor, there_B: Tensor, mined_BK: Tensor, below_B: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Of the batch's negative, where there is one, and the mined ones that which `_negatives` would have taken of all.
+
+    mined_BK: cosines, -inf where there is none. -> its cosine (B,) and whether there is one
+    """
+    all_BK = torch.cat([negative_B.masked_fill(~there_B, -math.inf)[:, None], mined_BK], dim=1)
+    seen_BK = all_BK.detach()
+    at_B = seen_BK.argmax(1)
+    if below_B is not None:
+        low_BK = seen_BK.masked_fill(seen_BK >= below_B[:, None], -math.inf)
+        least_B = seen_BK.masked_fill(seen_BK == -math.inf, math.inf).argmin(1)
+        at_B = torch.where(low_BK.max(1)[0] > -math.inf, low_BK.argmax(1), least_B)
+    there_B = (seen_BK > -math.inf).any(1)
+    return all_BK.gather(1, at_B[:, None])[:, 0].masked_fill(~there_B, 0), there_B
 
 
 class _AllTriplets(torch.autograd.Function):
@@ -140,10 +167,17 @@ class TripletLoss(nn.Module):
         self.negatives: Negatives = negatives
 
     def forward(
-        self, image_BD: Tensor, text_BD: Tensor, pair_id: Tensor | None = None, *, ranks: Ranks = ALONE
+        self,
+        image_BD: Tensor,
+        text_BD: Tensor,
+        pair_id: Tensor | None = None,
+        *,
+        mined: Mined | None = None,
+        ranks: Ranks = ALONE,
     ) -> Tensor:
         """-> scalar loss of the batch; see `triplet_loss`."""
-        return triplet_loss(image_BD, text_BD, pair_id, margin=self.margin, negatives=self.negatives, ranks=ranks)
+        how: Any = {"margin": self.margin, "negatives": self.negatives}
+        return triplet_loss(image_BD, text_BD, pair_id, **how, mined=mined, ranks=ranks)
 
     def terms(self, loss: float, pair_id: Tensor, *, ranks: Ranks = ALONE) -> dict[str, float]:
         """Nothing: hard negatives keep it near the margin while ranks get better."""

@@ -7,14 +7,19 @@ from typing import Any
 
 import yaml
 
-from amodal.core.errors import RecipeError
+from amodal.core.errors import RecipeError, RunError
 from amodal.core.files import atomic_write
 from amodal.recipes.scene_schema import SceneRecipe, parse_scene_recipe
 from amodal.recipes.schema import Recipe, parse_recipe
+from amodal.runs import RunFolder
 
 FOLDER = Path(__file__).parent
 SCENES = "scenes"
 """The source of recipes that learn from scenes."""
+
+PACKAGED_NAME = "packaged"
+PACKAGED = FOLDER.parent / "inference" / "default"
+"""The run that comes with the package, and what a recipe calls it."""
 
 
 def recipe_names() -> list[str]:
@@ -47,7 +52,8 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe | SceneRecipe:
     """A recipe with its base (`extends`, one level) and overrides of the form "training.epochs=3" laid over it.
 
-    Values are YAML: 3, 1e-3, true, [0, 1], text. Raises RecipeError.
+    Values are YAML: 3, 1e-3, true, [0, 1], text. A recipe with a `start` has the model of that run. Raises
+    RecipeError, and RunError for a start that is no run.
     """
     path = recipe_path(name)
     values = _read(path)
@@ -61,6 +67,7 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe | SceneRecip
     for override in overrides:
         values = _merge(values, read_override(override))
     place = str(path) if path.parent != FOLDER else f"recipe {name}"
+    values = _started(values, place)
     if isinstance(values.get("data"), dict) and values["data"].get("source") == SCENES:
         return parse_scene_recipe(values, place)
     return parse_recipe(values, place)
@@ -98,6 +105,28 @@ def read_override(text: str) -> dict[str, Any]:
     for part in reversed(key.strip().split(".")):
         nested = {part: nested}
     return nested
+
+
+def start_folder(start: str) -> RunFolder:
+    """The run that a recipe starts from: its folder, or "packaged". Raises RunError for what is no run."""
+    return RunFolder.open(PACKAGED if start == PACKAGED_NAME else Path(start).expanduser())
+
+
+def _started(values: dict[str, Any], place: str) -> dict[str, Any]:
+    """With the model of the start, where one is named; a whole model is taken as it stands, so that a finished run can
+    be read wherever its start has gone."""
+    start, own = values.get("start"), values.get("model") or {}
+    if not start or not isinstance(start, str) or not isinstance(own, dict):
+        return values
+    if all(isinstance(own.get(side), dict) and "tower" in own[side] for side in ("image", "text")):
+        return values
+    folder = start_folder(start)
+    if not folder.recipe.exists() or not folder.weights.exists():
+        raise RunError(f"{place}: start: {start} has no trained model yet; go on with: amodal train --resume {start}")
+    begun = read_recipe(str(folder.recipe))
+    if isinstance(begun, SceneRecipe):
+        raise RecipeError(f"{place}: start: {start} learnt from scenes and gives no vectors of pairs; name another run")
+    return {**values, "model": _merge(begun.model.model_dump(mode="json"), own)}
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,8 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table, ranks: Rank
     keys = [row.key for row in rows]
     image_part: Part
     if known is not None:
-        encoder.model.image_head.fit_inputs(features_VNF.flatten(0, 1))
+        if not recipe.start:  # which has measured them
+            encoder.model.image_head.fit_inputs(features_VNF.flatten(0, 1))
         if recipe.task.class_pairs:
             features_VNF, extra = _with_classes(encoder, features_VNF)
             captions, keys = [*captions, *extra], [*keys, *(f"class:{texts[0]}" for texts in extra)]
@@ -120,7 +121,7 @@ def training_batches(recipe: Recipe, encoder: Encoder, table: Table, ranks: Rank
         keys, pairs = ([values[number] for number in keep] for values in (keys, pairs))
         captions = [captions[number] for number in keep]
     training = recipe.training
-    text_part = _texts(encoder, captions, training.augment.words)
+    text_part = _texts(encoder, captions, training.augment.words, fit=not recipe.start)
     return PairBatches(
         keys,
         pairs,
@@ -197,12 +198,13 @@ class _View:
         return to_tensor(seen, self.mean, self.std)
 
 
-def _texts(encoder: Encoder, captions: Sequence[Sequence[str]], left_out: float) -> Part:
+def _texts(encoder: Encoder, captions: Sequence[Sequence[str]], left_out: float, *, fit: bool) -> Part:
     distinct = list(dict.fromkeys(text for texts in captions for text in texts))
     features_MF = encoder.tower_texts(distinct)
     if features_MF is None:
         return Captions(captions, encoder.tokenizer, left_out=left_out)
-    encoder.model.text_head.fit_inputs(features_MF)
+    if fit:
+        encoder.model.text_head.fit_inputs(features_MF)
     place = {text: number for number, text in enumerate(distinct)}
     return CachedTexts(features_MF, [[place[text] for text in texts] for texts in captions])
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,20 +22,24 @@ from amodal.data.sources import BUNDLED, absolute_source, open_table
 from amodal.data.streams import ShardBatches
 from amodal.data.tokenizers import WordsToIds
 from amodal.evaluation import retrieval
-from amodal.features import Encoder, FeatureCache
+from amodal.features import Encoder, FeatureCache, is_frozen
 from amodal.recipes.build import Built, build_model, build_task, describe_towers
 from amodal.recipes.calibrate import calibrate
 from amodal.recipes.catalogue import read_recipe, write_recipe
 from amodal.recipes.finish import Finished, LearntFrom, finish, num_parameters
-from amodal.recipes.judge import judge
+from amodal.recipes.judge import against, judge
+from amodal.recipes.load import Loaded
+from amodal.recipes.mining import mined
 from amodal.recipes.pairs import Judged, judged_pairs, limited, solve_regression, streamed_batches, training_batches
 from amodal.recipes.scene_run import run_scenes
 from amodal.recipes.scene_schema import SceneRecipe
 from amodal.recipes.schema import Recipe
 from amodal.recipes.settings import settings
+from amodal.recipes.start import absolute_start, begin_scale, build_from_start, load_start
 from amodal.recipes.streamed import caption_rows, streamed_data
 from amodal.runs import Examples, Finding, History, RunFolder, write_findings
-from amodal.training import Hooks, cut_captions, load_modules, load_weights, save_weights, sharded, train
+from amodal.tasks import Contrastive
+from amodal.training import Batches, Hooks, cut_captions, load_modules, load_weights, save_weights, sharded, train
 
 WATCHED = ("image_to_text/R@1", "image_to_text/R@5", "text_to_image/R@1", "text_to_image/R@5")
 MOST_MEASURED = 200_000
@@ -61,6 +66,10 @@ def run_recipe(
             return run_scenes(recipe, folder, device=device, cache=cache, say=say)
     places = {name: absolute_source(path) for name in ("source", "judged") if (path := getattr(recipe.data, name))}
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=places)})
+    if recipe.start or recipe.mining.each:
+        _alone(ranks)
+    if recipe.start:
+        recipe = recipe.model_copy(update={"start": absolute_start(recipe.start)})
     data = _read(recipe, cache, ranks)  # before the folder: a mistyped path leaves nothing behind
     with _begun(recipe, out, ranks) as folder:
         return _run(recipe, folder, data, device=device, cache=cache, say=say, ranks=ranks)
@@ -69,7 +78,7 @@ def run_recipe(
 def _alone(ranks: Ranks) -> None:
     """Raises UsageError for several processes."""
     if ranks.count > 1:
-        raise UsageError("a recipe that learns from scenes runs in one process; start it without torchrun")
+        raise UsageError("this recipe runs in one process; start it without torchrun")
 
 
 @contextmanager
@@ -110,8 +119,9 @@ def resume(
     if not folder.recipe.exists():
         raise RunError(f"{path} stopped before it began; give the command that began it once more")
     recipe = read_recipe(str(folder.recipe))
-    if isinstance(recipe, SceneRecipe):
+    if isinstance(recipe, SceneRecipe) or recipe.start or recipe.mining.each:
         _alone(ranks)
+    if isinstance(recipe, SceneRecipe):
         return run_scenes(recipe, folder, device=device, cache=cache, say=say)
     return _run(recipe, folder, _read(recipe, cache, ranks), device=device, cache=cache, say=say, ranks=ranks)
 
@@ -154,18 +164,18 @@ def _run(
         if ranks.rank == 0:
             folder.sweep()
         torch.manual_seed(recipe.training.seed)
-        built = _build(recipe, folder, data.train, cache)
+        begun = load_start(recipe, device, cache) if recipe.start else None
+        built = _build(recipe, folder, data.train, cache, begun)
         model = built.model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stubs leave it out
         encoder = Encoder(model, built.tokenizer, cache, device, tuple(recipe.model.image.views))
         batches = _batches(recipe, encoder, data.train, ranks)
         validation = judged_pairs(encoder, data.judged["validation"], recipe.evaluation.captions)
     timings["features"] = time.monotonic() - started
-    if recipe.model.anchors and isinstance(batches, PairBatches):
+    if recipe.model.anchors and not recipe.start and isinstance(batches, PairBatches):
         started = time.monotonic()
         solve_regression(encoder, batches, recipe.training.seed)
         timings["regression"] = time.monotonic() - started
-    precision = torch.bfloat16 if recipe.training.precision == "bfloat16" else torch.float32
-    task = build_task(recipe.task, model, recipe.model.width, ranks=ranks, precision=precision).to(device)
+    task, batches = _task(recipe, encoder, batches, begun, say, ranks)
     if recipe.training.shard and ranks.count > 1:
         sharded(model)
     learned = {"model": model, "task.objective": task.objective}  # all that a finished model is used with
@@ -174,7 +184,7 @@ def _run(
     trained, whole = num_parameters(model, trainable=True), num_parameters(model)
     say(f"training {trained:,} of {whole:,} parameters on {device}{together}")
     found = [] if folder.last.exists() else _before(recipe, built.tokenizer, data.train)  # else it is known
-    spare = _spare_cores(ranks) if recipe.model.image.trainable and device.type != "cpu" else 0
+    spare = _spare_cores(ranks) if not is_frozen(model.image_tower) and device.type != "cpu" else 0
     how = settings(recipe.training, workers=spare)
     at = train(task, model, batches, how, hooks, checkpoint=folder.last, device=device, found=found)
     timings["training"] = at.seconds
@@ -182,11 +192,29 @@ def _run(
     if ranks.rank:
         return Finished(folder, {}, timings)
     if recipe.training.shard and ranks.count > 1:  # from here on rank 0 is alone
-        built = _build(recipe, folder, data.train, cache)
+        built = _build(recipe, folder, data.train, cache, begun)
         learned["model"] = built.model.to(device)
         encoder = Encoder(built.model, built.tokenizer, cache, device, tuple(recipe.model.image.views))
     load_weights(folder.weights, learned)
-    return _judged(recipe, folder, encoder, data, timings, say)
+    return _judged(recipe, folder, encoder, data, begun, timings, say)
+
+
+def _task(
+    recipe: Recipe,
+    encoder: Encoder,
+    batches: PairBatches | ShardBatches,
+    begun: Loaded | None,
+    say: Callable[[str], None],
+    ranks: Ranks,
+) -> tuple[Any, Batches]:
+    """The task and what it reads, with mined negatives where the recipe asks for them."""
+    precision = torch.bfloat16 if recipe.training.precision == "bfloat16" else torch.float32
+    task = build_task(recipe.task, encoder.model, recipe.model.width, ranks=ranks, precision=precision)
+    if begun is not None and recipe.task.initial_scale is None:
+        begin_scale(task, begun.logit_scale)
+    if recipe.mining.each and isinstance(task, Contrastive) and isinstance(batches, PairBatches):
+        task, batches = mined(recipe.mining, encoder, batches, task, say)
+    return task.to(encoder.device), batches
 
 
 def _spare_cores(ranks: Ranks) -> int:
@@ -200,6 +228,7 @@ def _judged(
     folder: RunFolder,
     encoder: Encoder,
     data: _Data,
+    begun: Loaded | None,
     timings: dict[str, float],
     say: Callable[[str], None],
 ) -> Finished:
@@ -210,8 +239,11 @@ def _judged(
     started = time.monotonic()
     test = judged_pairs(encoder, data.judged["test"], recipe.evaluation.captions)
     verdict = judge(recipe.evaluation, test, data.judged["test"].classes)
+    figures = verdict.figures
+    if begun is not None:
+        figures = figures | against(recipe.evaluation, test, verdict, begun.encoder)
     timings["evaluation"] = time.monotonic() - started
-    done = Finished(folder, verdict.figures, timings)
+    done = Finished(folder, figures, timings)
     learnt_from = LearntFrom(
         data=recipe.data.source,
         fingerprint=data.source.fingerprint(),
@@ -266,11 +298,15 @@ def _batches(recipe: Recipe, encoder: Encoder, train: Table | Shards, ranks: Ran
     return training_batches(recipe, encoder, train, ranks)
 
 
-def _build(recipe: Recipe, folder: RunFolder, train: Table | Shards, cache: FeatureCache) -> Built:
+def _build(
+    recipe: Recipe, folder: RunFolder, train: Table | Shards, cache: FeatureCache, begun: Loaded | None
+) -> Built:
     """The model; a tokenizer of our own is trained once and then belongs to the run.
 
     Of a stopped run it is the one that stopped, so that what the towers were made from is not asked again.
     """
+    if begun is not None:
+        return build_from_start(recipe, folder, begun, cache)
     known = folder.tokenizer if folder.tokenizer.exists() else None
     rows = [] if known else caption_rows(recipe, train)
     said = [(text, row.pair) for row in rows for text in row.captions]

@@ -183,18 +183,45 @@ class EvaluationConfig(Part):
     templates: str = "plain"
 
 
+class MiningConfig(Part):
+    """Hard negatives from all training pairs, by the model as it is then; for towers that stay as they are.
+
+    each: how many join for each picture and for each caption of a batch (0: none, the batch alone); pool: they are
+    drawn anew for every batch from so many of the hardest; every: epochs from one mining to the next. share, margin:
+    what scores at least this share of what the pair itself does, or comes within this margin of it, is taken for a
+    second, unnamed match and left out; see `amodal.search.Guard`.
+    """
+
+    each: int = Field(default=0, ge=0)
+    pool: int = Field(default=16, ge=1)
+    every: int = Field(default=1, ge=1)
+    share: float = Field(default=0.95, gt=0)
+    margin: float = Field(default=0.0, ge=-2, le=2)
+
+
 class Recipe(Part):
-    """A whole run. name, about, needs and cost are for people; everything else decides the result."""
+    """A whole run. name, about, needs and cost are for people; everything else decides the result.
+
+    start: "packaged" or the folder of a run, whose model learns further: its heads do, its towers stay as they are.
+    `model` is then that of the start, and says only what is changed (the dropout of a head, say).
+    """
 
     name: str
     about: str = ""
     needs: str = ""
     cost: str = ""
+    start: str = ""
     data: DataConfig = DataConfig()
     model: ModelConfig
     task: TaskConfig = TaskConfig()
+    mining: MiningConfig = MiningConfig()
     training: Annotated[TrainingConfig, Field()]
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @property
+    def keeps_towers(self) -> bool:
+        """Whether both towers stay as they are, so that what they say of each picture and caption is kept."""
+        return bool(self.start) or not (self.model.image.trainable or self.model.text.trainable)
 
 
 Said = TypeVar("Said", bound=BaseModel)
@@ -214,6 +241,7 @@ def parse_recipe(values: dict[str, Any], place: str) -> Recipe:
     recipe = validated(Recipe, values, place)
     _check_task(recipe.task, place)
     _check_stream(recipe, place)
+    _check_mining(recipe, place)
     if recipe.training.gradients == "plain" and recipe.training.micro_batch:
         raise RecipeError(
             f"{place}: training.micro_batch has no meaning with training.gradients: plain; drop one of them"
@@ -261,6 +289,34 @@ def _check_stream(recipe: Recipe, place: str) -> None:
             f"{place}: data.stream reads webdataset shards, and the bundled set is none; name shards with --data, or "
             "set data.stream: false"
         )
+
+
+def _check_mining(recipe: Recipe, place: str) -> None:
+    """Raises RecipeError for what mined negatives and a start do not go with."""
+    mining, task = recipe.mining, recipe.task
+    if recipe.start and recipe.data.stream:
+        raise RecipeError(f"{place}: a start goes with pairs that fit in memory; set data.stream: false")
+    if not mining.each:
+        return
+    if not recipe.keeps_towers:
+        raise RecipeError(
+            f"{place}: mining needs towers that stay as they are; name a run to start from (start), set trainable: "
+            "false in both towers, or mining.each: 0"
+        )
+    if mining.pool < mining.each:
+        raise RecipeError(f"{place}: mining.pool ({mining.pool}) must hold at least mining.each ({mining.each})")
+    if (
+        task.objective == "sigmoid"
+        or task.doubt
+        or task.queue
+        or (task.objective, task.negatives) == ("triplet", "all")
+    ):
+        raise RecipeError(
+            f"{place}: mined negatives are for task.objective infonce, decoupled, or triplet with the hardest or the "
+            "semi-hard negative, without doubt and queue; or set mining.each: 0"
+        )
+    if recipe.training.gradients == "accumulated":
+        raise RecipeError(f"{place}: mined negatives need the whole batch; set training.gradients: cached or auto")
 
 
 def _check_task(task: TaskConfig, place: str) -> None:

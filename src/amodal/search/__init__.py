@@ -12,6 +12,7 @@ from amodal.search.index import Index
 from amodal.search.indexing import Updated, update
 from amodal.search.judged import calibration_figures
 from amodal.search.layout import Settings, Version
+from amodal.search.mining import NONE, Exact, Guard, Indexed, Nearest, mine
 from amodal.search.query import Page, Result, Term, Words
 from amodal.search.store import Store
 from amodal.search.trials import Kind, Side, Strange, Trials, draw_trials, learn
@@ -27,11 +28,16 @@ from amodal.search.watching import watch
 
 __all__ = [
     "BEST",
+    "NONE",
     "Calibration",
     "Cluster",
     "Embedder",
+    "Exact",
+    "Guard",
     "Index",
+    "Indexed",
     "Kind",
+    "Nearest",
     "Page",
     "RayCluster",
     "Result",
@@ -52,6 +58,7 @@ __all__ = [
     "draw_trials",
     "foreign",
     "learn",
+    "mine",
     "model_revision",
     "nonsense",
     "pictures_by_content",

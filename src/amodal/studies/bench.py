@@ -20,10 +20,13 @@ from amodal.metrics import first_match_ranks
 from amodal.models import DualEncoder
 from amodal.recipes import load_recipe
 from amodal.recipes.build import Built, build_head, build_model, build_task
+from amodal.recipes.mining import mined
 from amodal.recipes.pairs import Judged, judged_pairs, training_batches
 from amodal.recipes.schema import Recipe
 from amodal.recipes.settings import settings
+from amodal.recipes.start import begin_scale
 from amodal.studies.study import Place, StudyConfig
+from amodal.tasks import Contrastive
 from amodal.training import Hooks, train
 
 RECIPE = (
@@ -93,19 +96,32 @@ class Bench:
         """The recipe of one training."""
         return load_recipe("demo", [*self.overrides, *overrides, f"training.seed={seed}"])
 
-    def train(self, name: str, seed: int, overrides: Sequence[str] = (), rows: Sequence[Row] | None = None) -> Training:
+    def train(
+        self,
+        name: str,
+        seed: int,
+        overrides: Sequence[str] = (),
+        rows: Sequence[Row] | None = None,
+        begun: Training | None = None,
+    ) -> Training:
         """Heads trained to the end of a recipe; the last weights are taken, so nothing is chosen.
 
-        name: of the training, for its checkpoint; rows: in place of the training split.
+        name: of the training, for its checkpoint; rows: in place of the training split; begun: another training, from
+        whose heads and temperature this one goes on.
         """
         recipe = self.recipe(seed, overrides)
         encoder = self.fresh(recipe)
         table = self.splits["train"] if rows is None else replace(self.splits["train"], rows=list(rows))
         batches = training_batches(recipe, encoder, table)
-        task = build_task(recipe.task, encoder.model, recipe.model.width)
+        task, read = build_task(recipe.task, encoder.model, recipe.model.width), batches
+        if begun is not None:
+            encoder.model.load_state_dict(begun.encoder.model.state_dict())
+            begin_scale(task, begun.task.objective.logit_scale.item())
+        if recipe.mining.each and isinstance(task, Contrastive):
+            task, read = mined(recipe.mining, encoder, batches, task, lambda line: None)
         checkpoint = self.place.scratch / name
         hooks = Hooks(evaluate=lambda: {"validation/score": 0.0}, record=lambda row: None, keep_best=lambda: None)
-        train(task, encoder.model, batches, settings(recipe.training), hooks, checkpoint=checkpoint, device=_CPU)
+        train(task, encoder.model, read, settings(recipe.training), hooks, checkpoint=checkpoint, device=_CPU)
         checkpoint.unlink(missing_ok=True)
         return Training(recipe, encoder, task, batches)
 

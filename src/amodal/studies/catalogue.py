@@ -8,6 +8,7 @@ from amodal.studies.curriculum import Curriculum
 from amodal.studies.data_scale import DataScale
 from amodal.studies.fusion import Fusion
 from amodal.studies.levels import Levels
+from amodal.studies.mined_negatives import MinedNegatives
 from amodal.studies.mutual_information import MutualInformation
 from amodal.studies.noise import Noise
 from amodal.studies.study import Study
@@ -15,7 +16,17 @@ from amodal.studies.temperature import Temperature
 
 STUDIES: dict[str, type[Study]] = {
     study.name: study
-    for study in (MutualInformation, Temperature, DataScale, Noise, BatchSize, Fusion, Levels, Curriculum)
+    for study in (
+        MutualInformation,
+        Temperature,
+        DataScale,
+        Noise,
+        BatchSize,
+        Fusion,
+        Levels,
+        Curriculum,
+        MinedNegatives,
+    )
 }
 
 

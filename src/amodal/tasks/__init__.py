@@ -5,6 +5,7 @@ from amodal.tasks.answering import Answering
 from amodal.tasks.contrastive import Contrastive
 from amodal.tasks.grounded import Grounded, Levels
 from amodal.tasks.matching import Matching
+from amodal.tasks.mined import MinedContrastive
 from amodal.tasks.queued import Queued
 
-__all__ = ["Aligning", "Answering", "Contrastive", "Grounded", "Levels", "Matching", "Queued"]
+__all__ = ["Aligning", "Answering", "Contrastive", "Grounded", "Levels", "Matching", "MinedContrastive", "Queued"]

@@ -12,13 +12,14 @@ from amodal.training.checkpoints import (
 )
 from amodal.training.diagnosis import Diagnosis, cut_captions
 from amodal.training.gradients import Accumulated, Cached, Gradients, Task, plain, refuse_batch_statistics
-from amodal.training.loop import Hooks, LostRank, Settings, Stopped, train
+from amodal.training.loop import Batches, Hooks, LostRank, Settings, Stopped, train
 from amodal.training.memory import Way, bytes_per_pair, choose_gradients
 from amodal.training.optimizer import build_optimizer, parameter_groups, warmup_cosine
 from amodal.training.parallel import sharded
 
 __all__ = [
     "Accumulated",
+    "Batches",
     "Cached",
     "Diagnosis",
     "Gradients",
