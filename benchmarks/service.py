@@ -175,10 +175,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         for _ in range(ROUNDS):
             for name, (clients, count) in ways.items():
                 part = list(itertools.islice(requests, count))
-                seconds, *found, _ = together(service.port, part, clients)
+                seconds, own, failed, _ = together(service.port, part, clients)
                 spent[name] += seconds
-                each[name] += found[0]
-                wrong[name] += found[1]
+                each[name] += own
+                wrong[name] += failed
     rates = {name: len(each[name]) / spent[name] for name in ways}
     return {
         "clients": args.clients,

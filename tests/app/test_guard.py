@@ -125,7 +125,8 @@ def test_every_answer_carries_the_headers_of_safety() -> None:
 
 def test_a_token_is_asked_for_where_there_is_one() -> None:
     door = Door(host="127.0.0.1", port=8000, token="secret-ü")
-    for given in ({}, {"authorization": "Bearer wrong"}, {"authorization": "secret"}, {"cookie": f"{COOKIE}=wrong"}):
+    for name, value in (("x", ""), ("authorization", "Bearer wrong"), ("cookie", f"{COOKIE}=wrong")):
+        given: dict[str, Any] = {name: value}
         status, headers, body = ask(door, path="/api/status", **given)
         assert (status, headers["www-authenticate"]) == (401, "Bearer")
         assert "secret" not in body
