@@ -81,7 +81,9 @@ def _tiled(
 ) -> Tensor:
     further: tuple[Tensor | None, Tensor | None] = None, None
     if mined is not None:
-        order_B, *further = mined.cosines(image_BD, text_BD, pair_id, ranks)
+        order_B, *cosines = mined.cosines(image_BD, text_BD, pair_id, ranks)
+        assert pair_id is not None
+        further = cosines[0], cosines[1]
         image_BD, text_BD, pair_id = (x[order_B] for x in (image_BD, text_BD, pair_id))
     pairs = arrange(image_BD, text_BD, pair_id, ranks)
     with torch.autocast(image_BD.device.type, enabled=False):

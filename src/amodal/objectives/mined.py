@@ -37,10 +37,10 @@ class Mined(NamedTuple):
         order_B = pair_id.argsort(stable=True)
         wide = torch.promote_types(image_BD.dtype, torch.float32)
         sides = ((image_BD, self.text_BKD, self.text_id_BK), (text_BD, self.image_BKD, self.image_id_BK))
-        cosine_BK = [
+        text_BK, image_BK = (
             torch.einsum("bd,bkd->bk", anchor_BD.to(wide), other_BKD.to(wide)).masked_fill(
                 (id_BK < 0) | (id_BK == pair_id[:, None]), -math.inf
             )[order_B]
             for anchor_BD, other_BKD, id_BK in sides
-        ]
-        return order_B, *cosine_BK
+        )
+        return order_B, text_BK, image_BK

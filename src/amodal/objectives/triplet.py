@@ -50,6 +50,7 @@ def triplet_loss(
     size, mined_BK = len(image_BD), (None, None)
     if mined is not None:
         order_B, *mined_BK = mined.cosines(image_BD, text_BD, pair_id, ranks)
+        assert pair_id is not None
         image_BD, text_BD, pair_id = (x[order_B] for x in (image_BD, text_BD, pair_id))
     ids_B = torch.arange(size, device=image_BD.device) + ranks.rank * size if pair_id is None else pair_id
     with torch.autocast(image_BD.device.type, enabled=False):

@@ -202,7 +202,7 @@ def _run(
 def _task(
     recipe: Recipe,
     encoder: Encoder,
-    batches: PairBatches | ShardBatches,
+    batches: Batches,
     begun: Loaded | None,
     say: Callable[[str], None],
     ranks: Ranks,
