@@ -196,11 +196,11 @@ def _static(name: str) -> Response:
 
 async def _events(opening: Opening) -> AsyncIterator[str]:
     """Every news of the update that runs, and how it ends."""
-    told, quiet = None, 0.0
+    place, quiet = 0, 0.0
+    told = opening.service.updater.told  # of this update, while it grows
     while not opening.stopping():
-        latest = opening.service.updater.latest
-        if latest is not None and latest is not told:
-            told, quiet = latest, 0.0
+        while place < len(told):
+            latest, place, quiet = told[place], place + 1, 0.0
             name = "" if latest.event == "progress" else f"id: {latest.number}\n"
             yield f"{name}event: {latest.event}\ndata: {json.dumps(dict(latest.data), ensure_ascii=False)}\n\n"
             if latest.event != "progress":

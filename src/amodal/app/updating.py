@@ -33,13 +33,18 @@ class Told:
 
 
 class Updater:
-    """At most one update at a time. finished: called after each that went well."""
+    """At most one update at a time. finished: called after each that went well; told: all of the last one, in order."""
 
     def __init__(self, job: Job, finished: Callable[[], None]) -> None:
         self.job, self.finished = job, finished
-        self.latest: Told | None = None
+        self.told = list[Told]()
         self._lock = threading.Lock()
         self._process: Any = None
+
+    @property
+    def latest(self) -> Told | None:
+        """The latest of the last one; None before the first."""
+        return self.told[-1] if self.told else None
 
     @property
     def running(self) -> bool:
@@ -53,7 +58,7 @@ class Updater:
                 return False
             number = 1 if self.latest is None else self.latest.number + 1
             start = {"said": "looking for what is new", "done": 0, "total": None, "rate": None, "left": None}
-            self.latest = Told(number, "progress", start)
+            self.told = [Told(number, "progress", start)]
             context = multiprocessing.get_context("spawn")
             reader, writer = context.Pipe(duplex=False)
             self._process = context.Process(target=_update, args=(self.job, writer), daemon=True)
@@ -75,7 +80,7 @@ class Updater:
             while True:
                 last = Told(number, *reader.recv())
                 if last.event == "progress":
-                    self.latest = last
+                    self.told.append(last)
         except (EOFError, OSError):
             pass
         process.join()
@@ -83,7 +88,7 @@ class Updater:
             last = Told(number, "error", {"message": "the update was stopped; the next one goes on from where it was"})
         if last.event == "done":
             self.finished()
-        self.latest = last
+        self.told.append(last)
 
 
 def _update(job: Job, writer: Connection) -> None:
