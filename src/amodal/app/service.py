@@ -140,7 +140,7 @@ class Service:
         options = asked.model_dump(exclude={"terms"})
         with _about("terms"):
             found = index.search(terms, **options).to_json()
-        results = [ResultOut(**each, **self._shape(each["content"])) for each in found.pop("results")]
+        results = [ResultOut(**{**each, **self._shape(each["content"])}) for each in found.pop("results")]
         spent = 1000 * (time.perf_counter() - started)
         return SearchOut(results=results, **found, milliseconds=round(spent, 2))
 
