@@ -70,7 +70,7 @@ def emoji_pictures(folder: Path) -> int:
     return len(rows)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def shown(
     cli: Callable[..., Any],
     start: Callable[..., Any],
@@ -89,9 +89,10 @@ def shown(
         yield Shown(served.url, folder / "pictures", count)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium; tests that need it are skipped where there is none."""
+    """A headless Chromium, gone after each file: while its driver lives, its event loop is in other tests' way. Tests
+    that need it are skipped where there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason="the page is tested with: pip install playwright")
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
@@ -102,7 +103,7 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def window(browser: Any, shown: Shown) -> Any:
     """What all tests share: the cache of what never changes."""
     return browser.new_context(viewport={"width": 1280, "height": 800}, base_url=shown.address)
