@@ -202,7 +202,7 @@ class _Asked:
         self.columns = [name for name in store.columns(table).names if name not in ("vector", "mark", "words")]
         self.query_D: np.ndarray | None = None
         self.exact = ""
-        self._first: dict[str, list[dict[str, Any]]] = {}  # filter -> the nearest that pass it, `AT_ONCE` or all
+        self._first: list[dict[str, Any]] | None = None  # the nearest of all that pass, `AT_ONCE` or all
         self.keeps: Callable[[float], bool] | None = None
 
     def about(self, query_D: np.ndarray, exact: str) -> "_Asked":
@@ -236,58 +236,60 @@ class _Asked:
     def by_score(self) -> Iterator[dict[str, Any]]:
         """Exact hits and then the others, best first; without a query by path."""
         if self.query_D is None:
-            rows = self.store.rows(self.table, self.columns, where=self.where)
-            yield from sorted(({**row, "score": None} for row in rows), key=lambda row: (row["source"], row["path"]))
+            rows = self.store.listed(self.table, self.columns, where=self.where)
+            yield from ({**row, "score": None} for row in rows)
             return
-        for hit, filter_of in self._halves():
-            rows, keeps = self._growing(filter_of, hit), self.keeps
-            yield from rows if hit or keeps is None else (row for row in rows if keeps(row["score"]))
+        hits = set[tuple[str, str]]()
+        if self.any_exact:
+            for row in self._growing(self._hits, -2.0):
+                hits.add((row["source"], row["path"]))
+                yield {**row, "hit": True}
+        for row in self._growing(self.where, self.cut):
+            if (row["source"], row["path"]) not in hits and (self.keeps is None or self.keeps(row["score"])):
+                yield row
 
     @cached_property
     def any_exact(self) -> bool:
         """Whether any picture is hit by its words."""
-        return bool(self.exact) and any(hit and self.store.count(self.table, where) for hit, where in self._halves())
+        return bool(self.exact) and self.store.count(self.table, self._hits) > 0
+
+    @property
+    def _hits(self) -> str:
+        return f"({self.where}) AND ({self.exact})" if self.where else self.exact
 
     def best(self) -> np.ndarray:
         """The highest cosines among all that pass the filter, best first. -> (at most BEST,)"""
         assert self.query_D is not None
-        halves = [filter_of for _, filter_of in self._halves()]
-        known = [self._first[filter_of] for filter_of in halves if filter_of in self._first]
-        rows = [row for half in known for row in half]
-        if len(known) < len(halves) or (self.cut > -2 and len(known[-1]) < BEST):  # what is less similar was left out
+        rows = self._first
+        if rows is None or (self.is_cut and len(rows) < BEST):  # what is less similar was left out
             ways = {"where": self.where, "approximate": self.way}
             rows = self.store.nearest(self.table, self.query_D, BEST, ["source", "path"], **ways)
         return -np.sort([-row["score"] for row in rows])[:BEST]
 
     def by_date(self) -> Iterator[dict[str, Any]]:
         """Everything that passes, the newest first."""
+        if self.query_D is None:
+            rows = self.store.listed(self.table, self.columns, where=self.where, newest=True)
+            return ({**row, "score": None} for row in rows)
         return iter(sorted(self.by_score(), key=_newest))
 
-    def _halves(self) -> Iterator[tuple[bool, str]]:
-        if not self.exact:
-            yield False, self.where
-            return
-        for hit in (True, False):
-            mine = self.exact if hit else f"NOT ({self.exact})"
-            yield hit, f"({self.where}) AND ({mine})" if self.where else mine
-
-    def _growing(self, where: str, hit: bool) -> Iterator[dict[str, Any]]:
-        """Rows of one half; more are asked for as more are taken, in steps that are always the same."""
+    def _growing(self, where: str, cut: float) -> Iterator[dict[str, Any]]:
+        """Rows nearest first; more are asked for as more are taken, in steps that are always the same."""
         assert self.query_D is not None
         given, wanted = set[tuple[str, str]](), AT_ONCE
         while True:
-            cut = -2.0 if hit else self.cut
             rows = self.store.nearest(
                 self.table, self.query_D, wanted, self.columns, where=where, at_least=cut, approximate=self.way
             )
-            self._first.setdefault(where, rows)
+            if where == self.where and self._first is None:
+                self._first = rows
             whole = len(rows) < wanted
             for row in rows:
                 key = row["source"], row["path"]
                 # the last ones of a full answer may tie with some that are not in it
                 if key not in given and (whole or row["score"] > rows[-1]["score"]):
                     given.add(key)
-                    yield {**row, "hit": hit}
+                    yield row
             if whole:
                 return
             wanted *= 4

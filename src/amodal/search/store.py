@@ -37,6 +37,7 @@ from amodal.search.thumbnails import Thumbnails
 _PICTURES, _SKIPPED, _VERSIONS = "pictures-", "skipped", "versions"
 _EVER = timedelta(days=36500)
 _MOST_TABLES = 1000
+_READ = 256  # rows of a list that are read at once
 _FRAGMENTS = 64
 """Pieces of a table from which they are put together."""
 
@@ -275,6 +276,25 @@ class Store:
         """All rows for which a filter in SQL holds, or `limit` of them. Raises UsageError for a wrong one."""
         query = self._table(name).search().select(list(columns)).limit(limit or self.count(name) + 1)
         return self.asked(query.where(where) if where else query)
+
+    def listed(
+        self, name: str, columns: Sequence[str], *, where: str = "", newest: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """The rows for which a filter in SQL holds, by source and path or the newest first, read as they are taken and
+        all of one version. Raises UsageError for a wrong filter."""
+        with _told(self.where):
+            table = self._connection.open_table(name)
+            table.checkout(table.version)
+        by = [("date", "descending")] * newest + [("source", "ascending"), ("path", "ascending")]
+        query = table.search().select([column for column, _ in by]).with_row_id(True).limit(table.count_rows() + 1)
+        with _filtered():
+            found = (query.where(where) if where else query).to_arrow()
+        order = found.sort_by(by)["_rowid"].to_pylist()
+        for start in range(0, len(order), _READ):
+            ids = order[start : start + _READ]
+            rows = table.take_row_ids(ids).select(list(columns)).with_row_id().to_arrow().to_pylist()
+            of = {row.pop("_rowid"): row for row in rows}
+            yield from (of[number] for number in ids)
 
     def asked(self, query: Any) -> list[dict[str, Any]]:
         """The rows of a query. Raises UsageError for what is wrong with its filter."""

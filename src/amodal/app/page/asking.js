@@ -7,6 +7,7 @@ import { computed, effect, signal, untracked } from "./view.js";
 
 export const TOP = 48;
 const PAUSE = 25; // milliseconds without a key before a query goes out
+const PATIENCE = 300; // milliseconds that a query waits for the one before it: two at once are slower than in turn
 const AWAY = /(^|\s)-("[^"]+"?|[^\s"]\S*)/g;
 
 // state: "idle" | "asking" | "done" | "failed"
@@ -48,24 +49,41 @@ const body = computed(() => {
 export const isReady = computed(() => service.value.state === "ready" && service.value.index !== null);
 
 let running = null;
+let begun = 0;
 let waiting = 0;
+let isLater = false; // whether another query waits for the running one
 
 // Asks for a page; page 1 takes the place of what was there.
 async function fetchPage(page) {
   running?.abort();
   const mine = (running = new AbortController());
+  [begun, isLater] = [performance.now(), false];
   const before = found.peek();
   found.value = { ...before, state: "asking", error: null };
   try {
     const said = await ask("/api/search", { ...JSON.parse(body.peek()), top: TOP, page }, mine.signal);
-    if (mine !== running) return;
+    if (mine !== running || isLater) return;
     const results = page === 1 ? said.results : [...before.results, ...said.results];
     found.value = { ...said, results, state: "done", no_match: page === 1 ? said.no_match : before.no_match };
   } catch (error) {
     if (error.name === "AbortError" || mine !== running) return;
     found.value = page === 1 ? { ...before, state: "failed", error } : { ...before, state: "done" };
     if (page > 1) say(error.message);
+  } finally {
+    if (mine === running) {
+      running = null;
+      if (isLater) next();
+    }
   }
+}
+
+// Sends what is asked now: at once, or when the running query is answered or has had its time.
+function next() {
+  clearTimeout(waiting);
+  const left = running ? begun + PATIENCE - performance.now() : 0;
+  isLater = left > 0;
+  if (isLater) waiting = setTimeout(next, left);
+  else untracked(again);
 }
 
 export const again = () => fetchPage(1);
@@ -74,6 +92,6 @@ export const more = () => fetchPage(found.peek().page + 1);
 effect(() => {
   if (!isReady.value || !body.value) return;
   clearTimeout(waiting);
-  running?.abort(); // an answer to what was asked before is of no use any more
-  waiting = setTimeout(() => untracked(again), PAUSE);
+  isLater = running !== null; // its answer is of no use any more
+  waiting = setTimeout(next, PAUSE);
 });
