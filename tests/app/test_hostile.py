@@ -304,6 +304,7 @@ def test_a_thousand_connections_keep_nobody_out(served: Any) -> None:
     assert all(b"too many connections are open" in answer for answer in answers)
 
 
+@pytest.mark.slow
 def test_who_says_nothing_is_shown_out(served: Any) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
         connection.sendall(b"GET /health HT")

@@ -72,6 +72,7 @@ def test_sigterm_finishes_what_is_running(tiny_run: Path, tmp_path: Path, start:
         assert "Traceback" not in served.said
 
 
+@pytest.mark.slow
 def test_an_update_tells_its_progress_and_is_searched_afterwards(
     own: Path, shapes: Path, tiny_run: Path, start: Callable[..., Any]
 ) -> None:
@@ -102,6 +103,7 @@ def test_an_update_tells_its_progress_and_is_searched_afterwards(
         assert again.status_code == 204  # a browser that comes back has heard it
 
 
+@pytest.mark.slow
 def test_sigterm_ends_an_update_and_its_listeners(own: Path, tiny_run: Path, start: Callable[..., Any]) -> None:
     import amodal
 
