@@ -55,7 +55,7 @@ def test_places_are_the_map_row_by_row() -> None:
     sequence = tower(pixels(96)).sequence
     for row in range(3):
         for column in range(3):
-            assert torch.equal(sequence[:, 3 * row + column], feature_map[:, :, row, column])
+            torch.testing.assert_close(sequence[:, 3 * row + column], feature_map[:, :, row, column])
 
 
 @torch.no_grad()
@@ -64,7 +64,7 @@ def test_places_of_a_channels_last_network() -> None:
     network: Any = tower.network
     feature_map = network.forward_features(pixels(56))  # (B, 7, 7, D)
     assert feature_map.shape == (2, 7, 7, 24)
-    assert torch.equal(tower(pixels(56)).sequence[:, 8], feature_map[:, 1, 1])
+    torch.testing.assert_close(tower(pixels(56)).sequence[:, 8], feature_map[:, 1, 1])
 
 
 def test_preprocessing_is_the_networks_own() -> None:
