@@ -33,5 +33,7 @@ def test_what_lies_between_living_pieces_is_given_back() -> None:
 def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     _trim.cache_clear()
     monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("there is no C library by that name there"))
     give_back()
+    assert _trim()(0) is None
     _trim.cache_clear()

@@ -149,7 +149,7 @@ class Service:
         first = self._row(content)
         data = self._file_of(content)
         width, height = (None, None) if data is None else check_pixels(data, self.limits, "content")
-        kept = ResultOut(**first.to_json()).kept
+        kept = first.to_json()["kept"]
         captions = kept.pop("captions", [])
         return PictureOut(path=first.path, content=content, kept=kept, captions=captions, width=width, height=height)
 

@@ -37,17 +37,21 @@ class Towers:
 
     def batch(self, pictures: Sequence[Image.Image], texts: Sequence[str], about: Sequence[int]) -> Batch:
         """A row a text, with the picture that it is about; the image tower sees each picture once."""
-        pixels = torch.stack([prepare_view(picture, self.image.preprocessing, 0) for picture in pictures])
         ids, mask = self.tokenizer(list(texts))
         batch = Batch(
             pair_id=torch.arange(len(texts)),
             key=tuple(f"picture {number}" for number in about),
-            pixels=pixels.contiguous(memory_format=torch.channels_last),
+            pixels=self.pixels(pictures),
             ids=ids,
             ids_mask=mask,
             picture=torch.tensor(about),
         )
         return batch.to(self.device)
+
+    def pixels(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """Pictures as the image tower takes them. -> (N, 3, H, W)"""
+        pixels = torch.stack([prepare_view(picture, self.image.preprocessing, 0) for picture in pictures])
+        return pixels.contiguous(memory_format=torch.channels_last)
 
 
 class Pointing(NamedTuple):

@@ -4,6 +4,7 @@ K pictures of a curve · G G cells · H W pixels
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -53,22 +54,17 @@ class _Score:
     """The chance that a line's text fits its scene where only some cells are left. (K, G, G) bool -> (K,)"""
 
     def __init__(self, source: SceneSource, model: Reader, split: str, lines: SceneLines, each: Pointing) -> None:
-        self.towers, self.model, self.phrase = source.towers, model, each
-        number = lines.lines[each.line].scene
-        scene = source.scenes(split)[number]
-        self.picture_HW3, self.text = scene.picture, source.said(scene)[each.line - _first(lines, number)].text
+        self.towers, self.model, self.lines, self.phrase = source.towers, model, lines, each
+        self.picture_HW3 = source.scenes(split)[lines.lines[each.line].scene].picture
 
     def __call__(self, kept_KGG: np.ndarray) -> np.ndarray:
         height, width = self.picture_HW3.shape[:2]
         cells = (np.arange(height) * CELLS // height)[:, None], np.arange(width) * CELLS // width
         blank = self.picture_HW3.mean(axis=(0, 1)).astype(np.uint8)
         shown = [Image.fromarray(np.where(kept[cells][..., None], self.picture_HW3, blank)) for kept in kept_KGG]
-        batch = self.towers.batch(shown, [self.text] * len(shown), range(len(shown)))
-        return self.model(batch).fit_B.sigmoid().cpu().numpy()
-
-
-def _first(lines: SceneLines, scene: int) -> int:
-    return next(number for number, line in enumerate(lines.lines) if line.scene == scene)
+        said = self.lines.batch([self.phrase.line] * len(shown))
+        batch = replace(said, image=None, pixels=self.towers.pixels(shown), picture=torch.arange(len(shown)))
+        return self.model(batch.to(self.towers.device)).fit_B.sigmoid().cpu().numpy()
 
 
 def _one_a_picture(source: SceneSource, split: str, lines: SceneLines) -> Iterator[Pointing]:

@@ -83,8 +83,7 @@ class Index:
         """The pictures with these bytes (their SHA-256), by source and path, without a score; none where there are
         none."""
         table = self._table[0]
-        columns = [name for name in self.store.columns(table).names if name not in ("vector", "mark", "words")]
-        rows = self.store.rows(table, columns, where=f"content = {quoted(content)}")
+        rows = self.store.rows(table, _read_columns(self.store, table), where=f"content = {quoted(content)}")
         ordered = sorted(rows, key=lambda row: (row["source"], row["path"]))
         return [_result([{**row, "score": None}]) for row in ordered]
 
@@ -132,15 +131,18 @@ class Index:
         asked = _Asked(self.store, table, settings, where.strip(), at_least)
         if terms:
             asked = asked.about(self._vector(terms), _exactly(plus, away))
+        meaning = None
         if probability_at_least is not None:
-            asked = asked.likely(self._meaning(asked, terms), probability_at_least)
+            meaning = self._meaning(asked, terms)
+            asked = asked.likely(meaning, probability_at_least)
         wanted = page * top
         ordered = sort == "date" and (asked.is_cut or not terms)
         leaders = _leading(asked.by_date() if ordered else asked.by_score(), wanted + 1)
         listed = leaders[wanted - top : wanted]
         if sort == "date" and not ordered:
             listed.sort(key=lambda group: _newest(group[0]))
-        results, meaning = [_result(group) for group in listed], self._meaning(asked, terms)
+        results = [_result(group) for group in listed]
+        meaning = meaning or self._meaning(asked, terms)  # afterwards, where the best ones are known by then
         return Page(
             results=tuple(_judged(results, meaning) if meaning and results else results),
             page=page,
@@ -199,7 +201,7 @@ class _Asked:
     def __init__(self, store: Store, table: str, settings: Settings, where: str, at_least: float | None) -> None:
         self.store, self.table, self.where = store, table, where
         self.way, self.cut = settings.approximate, -2.0 if at_least is None else at_least
-        self.columns = [name for name in store.columns(table).names if name not in ("vector", "mark", "words")]
+        self.columns = _read_columns(store, table)
         self.query_D: np.ndarray | None = None
         self.exact = ""
         self._first: list[dict[str, Any]] | None = None  # the nearest of all that pass, `AT_ONCE` or all
@@ -293,6 +295,11 @@ class _Asked:
             if whole:
                 return
             wanted *= 4
+
+
+def _read_columns(store: Store, table: str) -> list[str]:
+    """What a result is made of."""
+    return [name for name in store.columns(table).names if name not in ("vector", "mark", "words")]
 
 
 def _leading(rows: Iterator[dict[str, Any]], wanted: int) -> list[list[dict[str, Any]]]:

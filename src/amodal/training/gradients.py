@@ -100,7 +100,8 @@ class Cached:
                 sent = [(x, grad) for x, grad in zip(features, grads, strict=True) if grad is not None]
                 torch.autograd.backward([x for x, _ in sent], [grad for _, grad in sent])
             del features, sent
-            give_back()
+            if not devices:
+                give_back()
         return result
 
     @torch.no_grad()
@@ -124,7 +125,8 @@ class Cached:
             for whole, x in zip(leaves, features, strict=True):
                 whole[number * self.rows :][: len(part)] = x
             del features, x
-            give_back()
+            if not devices:
+                give_back()
         return own, [x.requires_grad_() for x in leaves], form
 
 
