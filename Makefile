@@ -32,7 +32,7 @@ lint: $(VENV)/.develop
 	$(BIN)/pyright
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadscope
 
 test-slow: $(VENV)/.develop
 	$(BIN)/python -m pytest -m slow

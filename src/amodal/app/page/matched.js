@@ -2,7 +2,7 @@
 import { exchange } from "./address.js";
 import { Failure } from "./notice.js";
 import { ask } from "./service.js";
-import { html, percent, signal, useEffect, useRef, useState } from "./view.js";
+import { html, percent, signal, useEffect, useLayoutEffect, useRef, useState } from "./view.js";
 
 const HEAT = [234, 88, 12]; // red, green, blue
 const STRONGEST = 190; // of 255: the picture stays to be seen
@@ -22,7 +22,7 @@ function paint(canvas, word) {
 
 function Heat({ word }) {
   const canvas = useRef(null);
-  useEffect(() => paint(canvas.current, word), [word]);
+  useLayoutEffect(() => paint(canvas.current, word), [word]);
   return html`<canvas ref=${canvas} class="heat" aria-hidden="true"></canvas>`;
 }
 
