@@ -151,6 +151,23 @@ class Reading(nn.Module):
         return (-((x_BL1 - self.bins) ** 2) / 0.18).exp()
 
 
+class Agreeing(nn.Module):
+    """Every word with what was found of it: of "three red apples" the number and the colour of the apples.
+
+    A product, as in `Comparing`, for the same reason.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half = width // 2
+        self.said, self.found = nn.Linear(width, half), nn.Linear(width, half)
+        self.out = nn.Linear(half, width, bias=False)
+
+    def forward(self, words_BLD: Tensor, read_BLD: Tensor) -> Tensor:
+        """-> (B, L, D), to be added"""
+        return self.out(self.said(words_BLD) * self.found(read_BLD))
+
+
 class Comparing(nn.Module):
     """Every word with every later one by what was found of both (relation networks, Santoro et al. 2017).
 
@@ -201,7 +218,7 @@ class Reader(nn.Module):
         self.places, self.finder = FinePlaces(folds, width, grid), WordFinder(text_width, width)
         self.grid = self.places.grid
         self.text_norm, self.dropout = nn.LayerNorm(text_width), nn.Dropout(dropout)
-        self.reading, self.comparing = Reading(width, self.grid), Comparing(width)
+        self.reading, self.agreeing, self.comparing = Reading(width, self.grid), Agreeing(width), Comparing(width)
         self.image_whole, self.text_whole = nn.Linear(width, width), nn.Linear(text_width, width)
         self.words = nn.Linear(text_width, width)
         self.layers = nn.ModuleList(SelfBlock(width, heads) for _ in range(depth))
@@ -221,7 +238,8 @@ class Reader(nn.Module):
         seen = present(torch.ones_like(mask[:, :1]), batch, "image")[..., None]
         order = order_sines(words.shape[1], self.norm.normalized_shape[0]).to(words)
         read, facts = self.reading(contents[picture], seen, found)
-        x = self.words(words) + 0.3 * order + read
+        said = self.words(words)
+        x = said + 0.3 * order + read + self.agreeing(said, read)
         x = x + self.comparing(x, facts, found.means_BL, mask)
         for layer in self.layers:
             x = layer(x, mask)
