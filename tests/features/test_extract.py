@@ -69,7 +69,7 @@ def cache(tmp_path: Path) -> FeatureCache:
 def look(tower: nn.Module, rows: list[Row], cache: FeatureCache, views: tuple[int, ...] = (0,)):
     skipped = SkipLog()
     features, kept = image_features(
-        tower, rows, name=image_name(tower), views=views, cache=cache, skipped=skipped, device=CPU
+        lambda: tower, rows, name=image_name(tower), views=views, cache=cache, skipped=skipped, device=CPU
     )
     return features, kept, skipped
 

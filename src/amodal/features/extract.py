@@ -5,7 +5,7 @@ N pictures · V views · M texts · F width of a tower
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -63,7 +63,7 @@ def text_name(tower: nn.Module, tokenizer: WordsToIds) -> str:
 
 
 def image_features(
-    tower: nn.Module,
+    tower: Callable[[], nn.Module],
     rows: Sequence[Row],
     *,
     name: str,
@@ -74,10 +74,9 @@ def image_features(
 ) -> tuple[Tensor, list[int]]:
     """The pooled features of every readable picture. -> (V, N, F) float32 on the CPU, and the positions of the N rows
 
-    name: what `image_name` gives. Each distinct picture is decoded and computed once. A broken one is noted in
-    `skipped` and left out.
+    tower: asked for where anything is to be computed; name: what `image_name` gives. Each distinct picture is decoded
+    and computed once. A broken one is noted in `skipped` and left out.
     """
-    preprocessing: ImagePreprocessing | OwnPreparation = tower.preprocessing  # pyright: ignore[reportAssignmentType]
     contents, positions = [], []
     for position, row in enumerate(rows):
         try:
@@ -89,21 +88,22 @@ def image_features(
     keys = {(content, view): f"{name}/{view}/{content}" for content in wanted for view in views}
     found = cache.get(keys.values())
     missing = [content for content in wanted if any(keys[content, view] not in found for view in views)]
+    network: Any = tower() if missing else None
 
     def load(content: str) -> list[Tensor] | None:
         try:
-            image = rows[wanted[content]].picture.image(preprocessing.size)
+            image = rows[wanted[content]].picture.image(network.preprocessing.size)
         except BrokenPicture as error:
             for same, position in zip(contents, positions, strict=True):
                 if same == content:
                     skipped.add(rows[position].key, str(error))
             return None
-        return [prepare_view(image, preprocessing, view) for view in views]
+        return [prepare_view(image, network.preprocessing, view) for view in views]
 
     @torch.inference_mode()
     def run(loaded: list[tuple[str, list[Tensor]]]) -> dict[str, np.ndarray]:
         pixels = torch.stack([pixel for _, part in loaded for pixel in part]).to(device)
-        pooled = tower(pixels.contiguous(memory_format=torch.channels_last)).pooled.float().cpu().numpy()
+        pooled = network(pixels.contiguous(memory_format=torch.channels_last)).pooled.float().cpu().numpy()
         names = [keys[content, view] for content, _ in loaded for view in views]
         return dict(zip(names, pooled, strict=True))
 

@@ -7,6 +7,7 @@ Every tower has `width` (of its pooled vector) and, when it reads pixels, `prepr
 from amodal.towers.classifier import ConSETower, class_stand_ins, class_texts, classifier_features
 from amodal.towers.clip import clip_image_weights, clip_text_weights
 from amodal.towers.fingerprint import fingerprint
+from amodal.towers.folding import folded
 from amodal.towers.foreign import Foreign, ForeignImageTower, ForeignTextTower, OwnPreparation
 from amodal.towers.hub import hub_dual_encoder, hub_tokenizer
 from amodal.towers.huggingface import HuggingFaceTextTower
@@ -35,6 +36,7 @@ __all__ = [
     "clip_image_weights",
     "clip_text_weights",
     "fingerprint",
+    "folded",
     "hub_dual_encoder",
     "hub_tokenizer",
     "open_clip_dual_encoder",

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from amodal.core.batch import Tokens
+from amodal.towers.folding import fold_norms
 from amodal.towers.image import ImagePreprocessing
 
 
@@ -30,7 +30,7 @@ class StageTower(nn.Module):
         super().__init__()
         self.network, self.stages, self.preprocessing = network, tuple(stages), preprocessing
         with torch.no_grad():
-            _fold_norms(network.eval())
+            fold_norms(network.eval())
             maps = self._maps(next(network.parameters()).new_zeros(1, 3, preprocessing.size, preprocessing.size))
         self.grid: tuple[int, int] = (maps[-1].shape[2], maps[-1].shape[3])
         self.folds = tuple((x.shape[1], x.shape[2] // self.grid[0]) for x in maps)
@@ -56,15 +56,3 @@ class StageTower(nn.Module):
 
     def _maps(self, pixels: Tensor) -> list[Tensor]:
         return self.network.forward_intermediates(pixels, indices=list(self.stages), intermediates_only=True)
-
-
-def _fold_norms(network: nn.Module) -> None:
-    """Computes each batch norm into the convolution that comes right before it; the outputs agree to rounding."""
-    before, convolution = "", None
-    for name, part in list(network.named_children()):
-        if isinstance(part, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d):
-            setattr(network, before, fuse_conv_bn_eval(convolution, part))
-            setattr(network, name, getattr(part, "act", nn.Identity()))  # timm's norms end in an activation
-        else:
-            _fold_norms(part)
-        before, convolution = name, part
