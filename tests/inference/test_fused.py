@@ -83,4 +83,5 @@ def test_what_cannot_be_done_is_told(runs: dict[str, Path], tiny_run: Path, tmp_
         load_fused(tmp_path / "nothing")
     assert isinstance(load_any(runs["matching"]), FusedModel)
     assert not isinstance(load_any(tiny_run), FusedModel)
+    assert load_any("packaged").name == "packaged default"
     assert "matching" in repr(model)

@@ -20,7 +20,7 @@ def audit() -> None:
 @app.command("limits")
 def limits(
     runs: list[str] = typer.Argument(
-        None, help="Run folders or CLIP-like models, side by side; by default the packaged one."
+        None, help='Run folders or CLIP-like models, side by side; "packaged", the default, is the packaged one.'
     ),
     count: int = typer.Option(400, help="Trials for each limit, as far as there are so many."),
     split: str = typer.Option("seen", help="Of the scenes: seen, held-out-concepts, held-out-combinations ..."),

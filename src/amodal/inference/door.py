@@ -9,6 +9,7 @@ from amodal.inference.fused import FusedModel
 from amodal.inference.model import Model
 from amodal.recipes import SceneRecipe, is_foreign, load_any_model, load_run, read_calibration, read_recipe
 from amodal.recipes import load_fused as load_fused_run
+from amodal.recipes.catalogue import PACKAGED_NAME
 from amodal.runs import RunFolder
 
 DEFAULT = Path(__file__).parent / "default"
@@ -21,7 +22,7 @@ def load(
     cache: FeatureCache | None = None,
     calibration: Path | None = None,
 ) -> Model:
-    """A model to use: without `source` the packaged default, else whatever that names.
+    """A model to use: without `source`, or by the name "packaged", the packaged default, else whatever that names.
 
     source: the folder of a run, of a Hugging Face model or of an open_clip model; a hub's `org/name`;
     `open_clip:ARCHITECTURE:TAG` or `:FILE`; `timm:NETWORK+hf:ENCODER`, which joins two towers by fresh heads. device:
@@ -30,6 +31,7 @@ def load(
     for a folder without a finished run, WeightsError when weights are missing, changed or unsafe.
     """
     on, kept = pick_device(device), FeatureCache() if cache is None else cache
+    source = None if source == PACKAGED_NAME else source
     path = DEFAULT if source is None else Path(source)
     if source is None:
         loaded = load_run(DEFAULT, device=on, cache=kept)
@@ -65,7 +67,7 @@ def load_fused(source: str | Path, *, device: str = "auto", cache: FeatureCache 
 
 def load_any(source: str | Path | None = None, *, device: str = "auto") -> Model | FusedModel:
     """Whatever can `match`: by `load_fused` a run that learnt from scenes, by `load` anything else."""
-    if source is not None and not is_foreign(source):
+    if source not in (None, PACKAGED_NAME) and not is_foreign(source):
         recipe = RunFolder(_folder(source)).recipe
         if recipe.exists() and isinstance(read_recipe(str(recipe)), SceneRecipe):
             return load_fused(source, device=device)
@@ -75,5 +77,5 @@ def load_any(source: str | Path | None = None, *, device: str = "auto") -> Model
 def _folder(source: str | Path) -> Path:
     path = Path(source)
     if not path.is_dir():
-        raise UsageError(f"there is no model at {path}; give a run folder, or nothing for the packaged default")
+        raise UsageError(f"there is no model at {path}; give a run folder, or {PACKAGED_NAME} for the packaged one")
     return path
