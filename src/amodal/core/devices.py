@@ -34,8 +34,8 @@ def on_every_core(work: Callable[[Part], Done], parts: Iterable[Part], device: t
     """`work` of each part, in order; on a CPU as many parts at once as PyTorch has threads, each on one of them.
 
     Layers of small batches are not worth sharing among cores, and threads that share a layer wait for each other when
-    anything else runs. Parts are taken as they are needed, in the thread that calls. Until the last is done,
-    threads that start elsewhere have one thread of PyTorch's, too.
+    anything else runs. Parts are taken as they are needed, in the thread that calls. Until the last is done that one,
+    and threads that start elsewhere, have one thread of PyTorch's, too.
     """
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:
@@ -43,6 +43,7 @@ def on_every_core(work: Callable[[Part], Done], parts: Iterable[Part], device: t
         return
     waiting: deque[Future[Done]] = deque()
     try:
+        torch.set_num_threads(1)
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for part in parts:
                 waiting.append(pool.submit(work, part))

