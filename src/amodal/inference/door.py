@@ -77,5 +77,5 @@ def load_any(source: str | Path | None = None, *, device: str = "auto") -> Model
 def _folder(source: str | Path) -> Path:
     path = Path(source)
     if not path.is_dir():
-        raise UsageError(f"there is no model at {path}; give a run folder, or {PACKAGED_NAME} for the packaged one")
+        raise UsageError(f"there is no model at {path}; give the folder of a run")
     return path
