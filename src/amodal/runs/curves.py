@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 6.6, 3.9  # inches
 _MORE = {"light": ("#8e4585", "#8a6d00", "#5b6675"), "dark": ("#d68fc9", "#d9c04a", "#a3aebb")}
 DASHES = (0, (4, 3))
+_LETTERS = 90  # so many stand beside each other below the axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,8 @@ def _ticks(axes: "Axes", chart: Chart) -> None:
         axes.set_xticks(list(chart.ticks))
         axes.set_xticks([], minor=True)
     if chart.tick_names:
-        axes.set_xticklabels(chart.tick_names, fontsize=8)
+        crowded = sum(max(map(len, name.split("\n"))) for name in chart.tick_names) > _LETTERS
+        look: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+        axes.set_xticklabels(chart.tick_names, fontsize=8, **look)
     else:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}")

@@ -44,7 +44,7 @@ class Levels(Study[SceneConfig]):
         "picture and caption, weight 0.1), region (late interaction of words and places, 0.3), pixel (masks of the "
         "things that words mean, 1). Pointing: the highest pixel of a phrase's map lies in the box of a thing it means."
     )
-    cost: ClassVar = "25 minutes on one CPU core, and 1 for the features the first time"
+    cost: ClassVar = "40 minutes on one CPU core, and 1 for the features the first time"
     config_class: ClassVar = SceneConfig
     tiny: ClassVar = {"seeds": 2, "scenes": 48, "judged": 24, "epochs": 1}
 
