@@ -50,4 +50,5 @@ def _boxes(axes, grounding: Grounding, picture: Image.Image) -> None:
         left, top, right, bottom = phrase.box
         axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=2))
         label = {"boxstyle": "square,pad=0.2", "facecolor": colour, "edgecolor": "none"}
-        axes.text(left, top, phrase.text, fontsize=8, color="white", va="top", bbox=label)
+        at, side = ((top, "top"), (bottom, "bottom"))[number % 2]  # boxes that cover each other keep both names
+        axes.text(left, at, phrase.text, fontsize=8, color="white", va=side, bbox=label)
