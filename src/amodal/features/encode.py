@@ -60,7 +60,7 @@ class Encoder:
         if self.cache is None or not is_frozen(self.model.image_tower):
             return None
         return image_features(
-            lambda: self._image_tower.eval(),
+            lambda: self.model.image_tower.eval() if self._faster_tower is None else self._faster_tower,
             rows,
             name=self._image_name,
             views=self.views,
@@ -130,7 +130,8 @@ class Encoder:
     def pixels(self, pixels: Tensor) -> np.ndarray:
         """Unit vectors of prepared pixels (N, 3, H, W). -> (N, D)"""
         inputs = pixels.to(self.device).contiguous(memory_format=torch.channels_last)
-        return self.model.eval().encode_image(self._image_tower(inputs)).float().cpu().numpy()
+        image = inputs if self._faster_tower is None else self._faster_tower(inputs)
+        return self.model.eval().encode_image(image).float().cpu().numpy()
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -161,15 +162,17 @@ class Encoder:
         return fingerprint(self.model, *kinds, image.preprocessing, self.tokenizer.fingerprint())
 
     @cached_property
-    def _image_tower(self) -> Any:
-        """What reads pictures: the image tower, or a faster copy of one that stays as it is."""
+    def _faster_tower(self) -> Any:
+        """A faster copy of the image tower; None while it is trained or dealt out to several ranks, and where there is
+        none."""
         tower = self.model.image_tower.eval()
-        if not is_frozen(tower):
-            return tower
+        if not is_frozen(tower) or any(hasattr(parameter, "placements") for parameter in tower.parameters()):
+            return None
         side = tower.preprocessing.size or 256
         noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
         probe = prepare_view(Image.fromarray(noise), tower.preprocessing, 0)
-        return folded(tower, probe[None].to(self.device))
+        faster = folded(tower, probe[None].to(self.device))
+        return None if faster is tower else faster
 
     @cached_property
     def _image_name(self) -> str:

@@ -68,6 +68,7 @@ def freeze_idle(reader: Reader, task: SceneTask) -> None:
         idle += [
             reader.contents,
             reader.reading,
+            reader.agreeing,
             reader.comparing,
             reader.words,
             reader.layers,
