@@ -85,6 +85,19 @@ def test_curriculum(place: Place, first: float, at_once: float, expected: list[s
     assert verdicts(Curriculum(CurriculumConfig(), place), means) == expected
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("early", "nowhere", JUDGED_DEEP, READER), "there is no nowhere: there are early, late-concatenation"),
+        (("early", "late-gated", READER), f"The rule compares early, {JUDGED_DEEP}, {READER} and at least one"),
+        (("early", JUDGED_DEEP, READER), "at least one that is late"),
+    ],
+)
+def test_fusions_that_nothing_can_be_concluded_from_are_refused(names: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        FusionConfig(fusions=names)
+
+
 def test_fusions_are_equal_in_parameters(place: Place) -> None:
     study = Fusion(FusionConfig(scenes=40, judged=20), place)
     for fusion in study.settings():

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from amodal.recipes.finish import num_parameters
 from amodal.recipes.scene_schema import READER, SceneRecipe
@@ -35,6 +35,16 @@ class FusionConfig(SceneConfig):
 
     parameters: int = Field(default=200_000, ge=1000)
     fusions: tuple[str, ...] = tuple(name for names in FAMILIES.values() for name in names)
+
+    @field_validator("fusions")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        there = [name for members in FAMILIES.values() for name in members]
+        unknown = [name for name in names if name not in there]
+        if unknown or not {"early", JUDGED_DEEP, READER} <= set(names) or not set(FAMILIES["late"]) & set(names):
+            wrong = f"there is no {unknown[0]}: there are {', '.join(there)}. " if unknown else ""
+            raise ValueError(f"{wrong}The rule compares early, {JUDGED_DEEP}, {READER} and at least one that is late")
+        return names
 
 
 class Fusion(Study[FusionConfig]):
