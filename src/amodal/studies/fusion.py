@@ -135,13 +135,12 @@ class Fusion(Study[FusionConfig]):
         )
 
     def _chart(self, measured: Measured) -> Chart:
-        names, lines = [name for name in self.settings() if name in measured], []
+        names = [name for name in self.settings() if name in measured]
+        places, lines = list(range(len(names))), []
         for shade, (figure, label) in enumerate({MATCHING: "captions", ANSWERS: "questions"}.items()):
             spots = [mean_interval(measured[name][figure]) for name in names]
             y, low, high = (list(bounds) for bounds in zip(*spots, strict=True))
-            lines.append(
-                Line(label=label, x=list(range(len(names))), y=y, low=low, high=high, shade=shade, joined=False)
-            )
+            lines.append(Line(label=label, x=places, y=y, low=low, high=high, shade=shade, joined=False))
         return Chart(
             title="True captions told from changed ones, and questions answered",
             x_label="fusion",
@@ -149,7 +148,7 @@ class Fusion(Study[FusionConfig]):
             shares=True,
             log_x=False,
             lines=lines,
-            ticks=list(range(len(names))),
+            ticks=places,
             tick_names=names,
             levels={"chance, captions": 0.5},
         )

@@ -1,5 +1,5 @@
 """Batch norms of towers that are not trained, computed into the convolutions before them: the same outputs to rounding,
-and on a CPU in two thirds of the time."""
+and on a CPU in two thirds to three quarters of the time."""
 
 import copy
 
