@@ -1,5 +1,6 @@
 """The door: verbs, exit codes, and how an error is told (0 done, 1 failed, 2 wrong use, 130 and 143 by a signal)."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -75,10 +76,10 @@ def main() -> NoReturn:
         if debug:
             raise
         print(f"amodal: {error}", file=sys.stderr)
-        sys.exit(_code(error))
+        _leave(_code(error))
     except Interrupted as stop:
         print("amodal: stopped", file=sys.stderr)
-        sys.exit(128 + stop.signal_number)
+        _leave(128 + stop.signal_number)
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         sys.stderr.close()
         sys.exit(0)
@@ -87,13 +88,24 @@ def main() -> NoReturn:
             raise
         place = f"{error.filename}: " if error.filename else ""
         print(f"amodal: {place}{error.strerror or error}; check the disk and your permissions", file=sys.stderr)
-        sys.exit(1)
+        _leave(1)
     except Exception as error:
         if debug:
             raise
         print(f"amodal: unexpected {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
-        sys.exit(1)
+        _leave(1)
     sys.exit(0)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exits. A process that an error took out of its ranks ends at once: taken apart in order, the threads that join it
+    to the others would wait for them, or abort it with a code of their own."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 @contextmanager
