@@ -7,6 +7,7 @@ N rows · D width of the joint space
 """
 
 import json
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,9 @@ _PICTURES, _SKIPPED, _VERSIONS = "pictures-", "skipped", "versions"
 _EVER = timedelta(days=36500)
 _MOST_TABLES = 1000
 _READ = 256  # rows of a list that are read at once
+_ANSWER = re.compile("<Message>(.*?)</Message>")
+"""What an object store says went wrong, within all that is said of it."""
+
 _FRAGMENTS = 64
 """Pieces of a table from which they are put together."""
 
@@ -381,4 +385,6 @@ def _told(where: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{where}: {error}; check the place, its free space and your permissions") from error
+        said = _ANSWER.search(str(error))
+        reason = said[1] if said else str(error).partition(", location: ")[0]
+        raise DataError(f"{where}: {reason}; check the place, its free space and your permissions") from error

@@ -1,8 +1,11 @@
 """Thumbnails, a file each named by its content; and one reading of a picture for all: model, thumbnail and look."""
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from pyarrow import fs
@@ -14,6 +17,8 @@ SIDE = 256
 """The longer side of a thumbnail, in pixels."""
 
 _QUALITY = 80
+_REQUESTS = 16
+"""Requests to an object store at once."""
 
 
 class Thumbnails:
@@ -24,10 +29,11 @@ class Thumbnails:
 
     def __init__(self, where: str) -> None:
         if "://" in where:
-            self._files, self._root = fs.FileSystem.from_uri(f"{where.rstrip('/')}/thumbnails")
+            in_one = "?allow_delayed_open=true" if where.startswith("s3:") else ""  # one request a file, not three
+            self._files, self._root = fs.FileSystem.from_uri(f"{where.rstrip('/')}/thumbnails{in_one}")
         else:
             self._files, self._root = fs.LocalFileSystem(), (Path(where).absolute() / "thumbnails").as_posix()
-
+        self._has_folders = isinstance(self._files, fs.LocalFileSystem)
         self._unfinished = f"{self._root}/unfinished"
 
     def get(self, content: str) -> bytes | None:
@@ -45,31 +51,22 @@ class Thumbnails:
 
     def keep(self, small: Mapping[str, bytes]) -> None:
         """content -> JPEG, written."""
-        for content, jpeg in small.items():
-            path = self._path(content)
-            self._files.create_dir(path.rpartition("/")[0])
-            with self._files.open_output_stream(f"{path}.part") as stream:
-                stream.write(jpeg)
-            self._files.move(f"{path}.part", path)
+        self._each(self._write, small.items())
 
     def drop(self, contents: Iterable[str]) -> None:
         """Deletes those that are there."""
-        for content in contents:
-            try:
-                self._files.delete_file(self._path(content))
-            except FileNotFoundError:
-                continue
+        self._each(self._delete, map(self._path, contents))
 
     def keep_only(self, contents: set[str]) -> None:
         """Deletes all others."""
         selector = fs.FileSelector(self._root, allow_not_found=True, recursive=True)
-        for found in self._files.get_file_info(selector):
-            if found.is_file and found.path != self._unfinished and found.base_name.partition(".")[0] not in contents:
-                self._files.delete_file(found.path)
+        found = [each for each in self._files.get_file_info(selector) if each.is_file and each.path != self._unfinished]
+        self._each(self._delete, (each.path for each in found if each.base_name.partition(".")[0] not in contents))
 
     def begin(self) -> bool:
         """Notes that changes begin. -> whether those before them were never finished, and may have left some behind"""
-        self._files.create_dir(self._root)
+        if self._has_folders:
+            self._files.create_dir(self._root)
         unfinished = self._files.get_file_info(self._unfinished).is_file
         if not unfinished:
             self._files.open_output_stream(self._unfinished).close()
@@ -78,6 +75,25 @@ class Thumbnails:
     def finish(self) -> None:
         """Notes that the changes are done."""
         self._files.delete_file(self._unfinished)
+
+    def _write(self, one: tuple[str, bytes]) -> None:
+        path, jpeg = self._path(one[0]), one[1]
+        if self._has_folders:
+            self._files.create_dir(path.rpartition("/")[0])
+        whole = f"{path}.part" if self._has_folders else path  # an object is there whole or not at all
+        with self._files.open_output_stream(whole) as stream:
+            stream.write(jpeg)
+        if self._has_folders:
+            self._files.move(whole, path)
+
+    def _delete(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self._files.delete_file(path)
+
+    def _each(self, act: Callable[[Any], None], items: Iterable[Any]) -> None:
+        with ThreadPoolExecutor(1 if self._has_folders else _REQUESTS) as pool:
+            for _ in pool.map(act, items):
+                pass
 
     def _path(self, content: str) -> str:
         return f"{self._root}/{content[:2]}/{content}.jpg"
