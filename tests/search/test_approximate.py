@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import lancedb
+import lancedb.index
 import numpy as np
 import pytest
 
@@ -74,6 +76,18 @@ def test_what_is_slow_gets_an_index_that_finds_enough(
     assert np.mean([_both(store, table, vector, choice) for vector in vectors[:16]]) == pytest.approx(
         10 * choice["recall"], abs=1e-3
     )
+
+
+def test_an_index_caps_no_answer(filled: tuple[Store, str], vectors: np.ndarray) -> None:
+    store, table = filled
+    kind = lancedb.index.IvfRq(distance_type="cosine", num_partitions=16)
+    store._table(table).create_index("vector", config=kind)
+    way = {"kind": "IVF_RQ", "probes": 1, "refine": 4}
+    assert len(store.nearest(table, vectors[0], ROWS, ("source", "path"), approximate=way)) == ROWS
+    far = [f"{n:05}" for n in np.argsort(vectors @ vectors[0])[:20]]
+    where = f"path IN ({', '.join(map(repr, far))})"
+    found = store.nearest(table, vectors[0], 20, ("source", "path"), where=where, approximate=way)
+    assert {row["path"] for row in found} == set(far)
 
 
 def test_no_index_is_kept_that_finds_too_little(

@@ -1,5 +1,6 @@
 """Questions to an index: what comes first, what a filter and a cut-off leave, pages, copies, and what is refused."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from amodal.core.errors import DataError, UsageError
 from amodal.search import BEST, Spread, Store, Term, Words
+from amodal.search.calibration import evidence
 
 
 def colours(names: list[str]) -> list[str]:
@@ -116,6 +118,39 @@ def test_equal_scores_are_ordered_by_path(library: Any, monkeypatch: pytest.Monk
     assert len(found) == 12
 
 
+def test_what_is_taken_away_is_no_hit_by_name(filled: Any) -> None:
+    filled.draw("red and blue.png", "blue")
+    filled.update()
+    for query, minus in ((["red"], ["blue"]), ([Term("red"), Term("blue", -1.0)], [])):
+        found = {Path(each.path).name: each.exact for each in filled.index().search(query, minus=minus, top=20)}
+        assert {name for name, exact in found.items() if exact} == {"0-red.png", "1-red.png", "2-red.png"}
+        assert found["red and blue.png"] is False
+
+
+def test_words_that_are_only_taken_away_have_no_probability(filled: Any) -> None:
+    filled.model.calibration = Steep()
+    page = filled.index().search(minus="red")
+    assert (page.no_match, page.results[0].probability) == (None, None)
+
+
+@pytest.mark.parametrize("top", [1, 2, 3, 5])
+def test_every_picture_is_on_some_page_whatever_looks_like_what(filled: Any, top: int) -> None:
+    for name in ("0-red", "0-green", "0-blue"):
+        shutil.copy(filled.folder / f"{name}.png", filled.folder / f"z copy of {name[2:]}.png")
+    filled.update()
+    index = filled.index()
+    for query in ("", "yellow"):
+        page, seen, more = 0, [], True
+        while more:
+            page += 1
+            found = index.search(query or [], top=top, page=page)
+            assert len(found) == top or not found.more
+            seen += [path for each in found for path in (each.path, *each.copies)]
+            more = found.more
+        assert sorted(seen) == sorted(set(seen))
+        assert len(seen) == found.total == 15
+
+
 def test_near_duplicates_are_listed_with_the_first_of_them(filled: Any) -> None:
     with Image.open(filled.folder / "0-red.png") as image:
         image.resize((70, 70)).save(filled.folder / "small.jpg")
@@ -181,9 +216,16 @@ class Steep:
         self.given.append((score_QK, spread))
         return score_QK / 2
 
-    def no_match(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
-        self.best_QB = score_QK
-        return score_QK[:, 0] < self.least
+    def presence(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
+        self.best_QB = score_QK[:, :BEST]
+        return np.where(score_QK < self.least, -np.inf, np.inf)
+
+
+class Beside(Steep):
+    """As `Calibration`, a score is judged beside the best other one."""
+
+    def probability(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
+        return (1 + evidence(score_QK, spread)[..., 0] - np.nan_to_num(evidence(score_QK, spread)[..., 1])) / 4
 
 
 def test_words_are_answered_by_probabilities(filled: Any) -> None:
@@ -193,7 +235,6 @@ def test_words_are_answered_by_probabilities(filled: Any) -> None:
     ((score_QK, spread),) = filled.model.calibration.given
     vector_ND = index.store.vectors(index._table[0], 100)
     cosine_N = vector_ND @ filled.model.texts(["red"])[0]
-    assert score_QK.shape == (1, BEST + len(page))
     np.testing.assert_allclose(score_QK[0, :BEST], -np.sort(-cosine_N)[:BEST], atol=1e-3)  # kept in half precision
     assert spread.count == len(cosine_N)
     np.testing.assert_allclose([spread.mean_Q[0], spread.deviation_Q[0]], [cosine_N.mean(), cosine_N.std()], rtol=1e-4)
@@ -215,18 +256,26 @@ def test_the_best_are_asked_for_once(filled: Any, monkeypatch: pytest.MonkeyPatc
     index = filled.index()
     for query, options, times in (
         ("red", {}, 2),  # what its names hit, and the others
-        ("purple", {}, 1),  # hits nothing by its name
-        ("purple", {"where": "path LIKE 'more%'"}, 1),
+        ("purple", {}, 2),  # hits nothing by its name
+        ("purple", {"where": "path LIKE 'more%'"}, 3),  # and the best without the filter
         ("red", {"top": 1}, 2),  # its hits fill the page, so that the best of all are asked for
-        ("purple", {"at_least": 0.5}, 3),  # counted once more, and the best may be less similar
+        ("purple", {"at_least": 0.5}, 4),  # counted once more, and the best may be less similar
     ):
         asked.clear()
         index.search(query, **options)
         assert len(asked) == times, (query, options)
         cosine_N = index.store.vectors(index._table[0], 100) @ filled.model.texts([query])[0]
-        if "where" not in options:
-            best_B = filled.model.calibration.best_QB[0]
-            np.testing.assert_allclose(best_B, -np.sort(-cosine_N)[:BEST], atol=1e-3)
+        best_B = filled.model.calibration.best_QB[0]
+        np.testing.assert_allclose(best_B, -np.sort(-cosine_N)[:BEST], atol=1e-3)
+
+
+def test_a_filter_does_not_change_what_a_score_means(filled: Any) -> None:
+    filled.model.calibration = Beside()
+    index = filled.index()
+    of_all = {each.path: each.probability for each in index.search("red", top=12)}
+    for where in ("path LIKE 'more%'", "path LIKE '%blue%'", "path = '0-yellow.png'"):
+        for each in index.search("red", top=12, where=where):
+            assert each.probability == pytest.approx(of_all[each.path])
 
 
 def test_no_good_match_is_said_and_hits_in_names_count(filled: Any) -> None:

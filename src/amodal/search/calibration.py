@@ -58,14 +58,15 @@ class Calibration:
         return self.fits(evidence(score_QK, spread))
 
     def presence(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
-        """The chance that anything in the library fits. Arguments as in `probability`. -> (Q,)"""
-        return self.present(evidence(score_QK[:, :BEST], spread)[:, 0])
+        """The chance that anything fits, were each answer the best of those asked about. Arguments as in
+        `probability`. -> (Q, K)"""
+        return self.present(evidence(score_QK, spread))
 
     def no_match(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
         """Whether to say that nothing fits; of an empty library always. Arguments as in `probability`. -> (Q,) bool"""
         if score_QK.shape[1] == 0:
             return np.ones(len(score_QK), bool)
-        return self.presence(score_QK, spread) < self.cut
+        return self.presence(score_QK[:, :BEST], spread)[:, 0] < self.cut
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -126,19 +126,16 @@ class Index:
         if top < 1 or page < 1 or sort not in get_args(Order):
             raise UsageError(f"top and page start at 1 and sort is score or date; got {top}, {page} and {sort!r}")
         table, settings = self._table
-        plus, away = _terms(query, 1.0), _terms(minus, -1.0)
-        terms = [*plus, *away]
+        terms = [*_terms(query, 1.0), *_terms(minus, -1.0)]
         asked = _Asked(self.store, table, settings, where.strip(), at_least)
         if terms:
-            asked = asked.about(self._vector(terms), _exactly(plus, away))
+            asked = asked.about(self._vector(terms), _exactly(terms))
         meaning = None
         if probability_at_least is not None:
             meaning = self._meaning(asked, terms)
             asked = asked.likely(meaning, probability_at_least)
-        wanted = page * top
         ordered = sort == "date" and (asked.is_cut or not terms)
-        leaders = _leading(asked.by_date() if ordered else asked.by_score(), wanted + 1)
-        listed = leaders[wanted - top : wanted]
+        listed, more = _paged(asked.by_date() if ordered else asked.by_score(), top, page)
         if sort == "date" and not ordered:
             listed.sort(key=lambda group: _newest(group[0]))
         results = [_result(group) for group in listed]
@@ -147,7 +144,7 @@ class Index:
             results=tuple(_judged(results, meaning) if meaning and results else results),
             page=page,
             total=asked.total,
-            more=len(leaders) > wanted,
+            more=more,
             no_match=None if meaning is None else meaning.no_match and not asked.any_exact,
             notes=tuple(self._notes(terms)),
         )
@@ -177,8 +174,9 @@ class Index:
 
     def _meaning(self, asked: "_Asked", terms: Sequence[Term]) -> Meaning | None:
         """What the scores mean; None for any other query than one of words, and without calibration."""
-        calibration = self.embedder.calibration if len(terms) == 1 and terms[0].words else None
-        return None if calibration is None else Meaning(calibration, asked.best(), self._spread(asked))
+        alone = len(terms) == 1 and terms[0].words and terms[0].weight > 0
+        calibration = self.embedder.calibration if alone else None
+        return None if calibration is None else Meaning(calibration, *asked.best(), self._spread(asked))
 
     def _spread(self, asked: "_Asked") -> Spread:
         """How the cosines lie over the whole table, told from some of its vectors, read once for as many as it has."""
@@ -205,6 +203,7 @@ class _Asked:
         self.query_D: np.ndarray | None = None
         self.exact = ""
         self._first: list[dict[str, Any]] | None = None  # the nearest of all that pass, `AT_ONCE` or all
+        self._first_named: list[dict[str, Any]] | None = None
         self.keeps: Callable[[float], bool] | None = None
 
     def about(self, query_D: np.ndarray, exact: str) -> "_Asked":
@@ -242,10 +241,9 @@ class _Asked:
             yield from ({**row, "score": None} for row in rows)
             return
         hits = set[tuple[str, str]]()
-        if self.any_exact:
-            for row in self._growing(self._hits, -2.0):
-                hits.add((row["source"], row["path"]))
-                yield {**row, "hit": True}
+        for row in self._named():
+            hits.add((row["source"], row["path"]))
+            yield {**row, "hit": True}
         for row in self._growing(self.where, self.cut):
             if (row["source"], row["path"]) not in hits and (self.keeps is None or self.keeps(row["score"])):
                 yield row
@@ -253,18 +251,25 @@ class _Asked:
     @cached_property
     def any_exact(self) -> bool:
         """Whether any picture is hit by its words."""
-        return bool(self.exact) and self.store.count(self.table, self._hits) > 0
+        return next(self._named(), None) is not None
 
     @property
     def _hits(self) -> str:
         return f"({self.where}) AND ({self.exact})" if self.where else self.exact
 
-    def best(self) -> np.ndarray:
-        """The highest cosines among all that pass the filter, best first. -> (at most BEST,)"""
-        assert self.query_D is not None
-        rows = self._first
+    def best(self) -> tuple[np.ndarray, float | None]:
+        """The highest cosines of the whole table, best first, and the highest that passes the filter.
+
+        -> (at most BEST,), and None where nothing passes
+        """
+        passing = self._passing(self.where)
+        return (self._passing("") if self.where else passing), max(passing, default=None)
+
+    def _passing(self, where: str) -> np.ndarray:
+        rows = self._first if where == self.where else None
         if rows is None or (self.is_cut and len(rows) < BEST):  # what is less similar was left out
-            ways = {"where": self.where, "approximate": self.way}
+            assert self.query_D is not None
+            ways = {"where": where, "approximate": self.way}
             rows = self.store.nearest(self.table, self.query_D, BEST, ["source", "path"], **ways)
         return -np.sort([-row["score"] for row in rows])[:BEST]
 
@@ -275,16 +280,24 @@ class _Asked:
             return ({**row, "score": None} for row in rows)
         return iter(sorted(self.by_score(), key=_newest))
 
-    def _growing(self, where: str, cut: float) -> Iterator[dict[str, Any]]:
+    def _named(self) -> Iterator[dict[str, Any]]:
+        """Rows that are hit by their words, nearest first; each is looked for, wherever an index has put it."""
+        if not self.exact:
+            return iter(())
+        if self._first_named is None:
+            self._first_named = self._nearest(self._hits, AT_ONCE, -2.0, exactly=True)
+        return self._growing(self._hits, -2.0, self._first_named, exactly=True)
+
+    def _growing(
+        self, where: str, cut: float, first: list[dict[str, Any]] | None = None, *, exactly: bool = False
+    ) -> Iterator[dict[str, Any]]:
         """Rows nearest first; more are asked for as more are taken, in steps that are always the same."""
-        assert self.query_D is not None
         given, wanted = set[tuple[str, str]](), AT_ONCE
         while True:
-            rows = self.store.nearest(
-                self.table, self.query_D, wanted, self.columns, where=where, at_least=cut, approximate=self.way
-            )
+            rows = first if first is not None else self._nearest(where, wanted, cut, exactly=exactly)
             if where == self.where and self._first is None:
                 self._first = rows
+            first = None
             whole = len(rows) < wanted
             for row in rows:
                 key = row["source"], row["path"]
@@ -296,25 +309,37 @@ class _Asked:
                 return
             wanted *= 4
 
+    def _nearest(self, where: str, count: int, cut: float, *, exactly: bool) -> list[dict[str, Any]]:
+        assert self.query_D is not None
+        way = None if exactly else self.way
+        return self.store.nearest(
+            self.table, self.query_D, count, self.columns, where=where, at_least=cut, approximate=way
+        )
+
 
 def _read_columns(store: Store, table: str) -> list[str]:
     """What a result is made of."""
     return [name for name in store.columns(table).names if name not in ("vector", "mark", "words")]
 
 
-def _leading(rows: Iterator[dict[str, Any]], wanted: int) -> list[list[dict[str, Any]]]:
-    """The first groups of near-duplicates, each in order; a group is whole as far as the rows were read."""
-    copies, groups, place_of = Copies(), list[list[dict[str, Any]]](), dict[int, int]()
-    for place, row in enumerate(rows):
-        leader = copies.leader(row["look"], place)
-        if leader == place:
-            if len(groups) == wanted:
-                break
-            place_of[place] = len(groups)
-            groups.append([row])
-        else:
-            groups[place_of[leader]].append(row)
-    return groups
+def _paged(rows: Iterator[dict[str, Any]], top: int, page: int) -> tuple[list[list[dict[str, Any]]], bool]:
+    """The groups of near-duplicates that a page lists, each in order, and whether a further page has any.
+
+    A page has `top` groups. What looks like one on an earlier page begins a group of its own: nothing is on no page.
+    """
+    number, copies, groups = 1, Copies(), list[list[dict[str, Any]]]()
+    for row in rows:
+        leader = copies.leader(row["look"], len(groups))
+        if leader < len(groups):
+            groups[leader].append(row)
+            continue
+        if len(groups) == top:
+            if number == page:
+                return groups, True
+            number, copies, groups = number + 1, Copies(), []
+            copies.leader(row["look"], 0)
+        groups.append([row])
+    return (groups if number == page else []), False
 
 
 def _result(group: list[dict[str, Any]]) -> Result:
@@ -363,12 +388,13 @@ def _seen(model: Embedder, picture: Any) -> np.ndarray:
     return vector_ND[0]
 
 
-def _exactly(plus: Sequence[Term], away: Sequence[Term]) -> str:
+def _exactly(terms: Sequence[Term]) -> str:
     """The filter of pictures whose name, captions or tags hold all words and none of those taken away; "" for none."""
+    plus = [each for each in terms if each.weight > 0]
     if not plus or not all(each.words for each in plus):
         return ""
     wanted = [word for each in plus for word in _telling(each.words)]
-    refused = [word for each in away for word in _telling(each.words)]
+    refused = [word for each in terms if each.weight < 0 for word in _telling(each.words)]
     holds = [f"words LIKE '% {word} %'" for word in dict.fromkeys(wanted)]
     return " AND ".join([*holds, *(f"words NOT LIKE '% {word} %'" for word in dict.fromkeys(refused))]) if holds else ""
 

@@ -266,7 +266,8 @@ class Store:
         if approximate is None or not approximate["kind"]:
             query = query.bypass_vector_index()
         else:
-            query = query.nprobes(approximate["probes"]).refine_factor(approximate["refine"])
+            query = query.minimum_nprobes(approximate["probes"]).maximum_nprobes(0)  # more where a filter leaves few
+            query = query.refine_factor(approximate["refine"])
         if at_least > -2:
             query = query.distance_range(upper_bound=1 - at_least)
         if where:
