@@ -201,9 +201,8 @@ class _Asked:
         self.way, self.cut = settings.approximate, -2.0 if at_least is None else at_least
         self.columns = _read_columns(store, table)
         self.query_D: np.ndarray | None = None
-        self.exact = ""
+        self.exact, self.any_exact = "", False  # the filter of hits by name, and whether there was any
         self._first: list[dict[str, Any]] | None = None  # the nearest of all that pass, `AT_ONCE` or all
-        self._first_named: list[dict[str, Any]] | None = None
         self.keeps: Callable[[float], bool] | None = None
 
     def about(self, query_D: np.ndarray, exact: str) -> "_Asked":
@@ -242,16 +241,12 @@ class _Asked:
             return
         hits = set[tuple[str, str]]()
         for row in self._named():
+            self.any_exact = True
             hits.add((row["source"], row["path"]))
             yield {**row, "hit": True}
-        for row in self._growing(self.where, self.cut):
+        for row in self._growing():
             if (row["source"], row["path"]) not in hits and (self.keeps is None or self.keeps(row["score"])):
                 yield row
-
-    @cached_property
-    def any_exact(self) -> bool:
-        """Whether any picture is hit by its words."""
-        return next(self._named(), None) is not None
 
     @property
     def _hits(self) -> str:
@@ -284,20 +279,25 @@ class _Asked:
         """Rows that are hit by their words, nearest first; each is looked for, wherever an index has put it."""
         if not self.exact:
             return iter(())
-        if self._first_named is None:
-            self._first_named = self._nearest(self._hits, AT_ONCE, -2.0, exactly=True)
-        return self._growing(self._hits, -2.0, self._first_named, exactly=True)
+        assert self.query_D is not None
+        return self.store.ranked(self.table, self.query_D, self.columns, where=self._hits)
 
-    def _growing(
-        self, where: str, cut: float, first: list[dict[str, Any]] | None = None, *, exactly: bool = False
-    ) -> Iterator[dict[str, Any]]:
+    def _growing(self) -> Iterator[dict[str, Any]]:
         """Rows nearest first; more are asked for as more are taken, in steps that are always the same."""
+        assert self.query_D is not None
         given, wanted = set[tuple[str, str]](), AT_ONCE
         while True:
-            rows = first if first is not None else self._nearest(where, wanted, cut, exactly=exactly)
-            if where == self.where and self._first is None:
+            rows = self.store.nearest(
+                self.table,
+                self.query_D,
+                wanted,
+                self.columns,
+                where=self.where,
+                at_least=self.cut,
+                approximate=self.way,
+            )
+            if self._first is None:
                 self._first = rows
-            first = None
             whole = len(rows) < wanted
             for row in rows:
                 key = row["source"], row["path"]
@@ -308,13 +308,6 @@ class _Asked:
             if whole:
                 return
             wanted *= 4
-
-    def _nearest(self, where: str, count: int, cut: float, *, exactly: bool) -> list[dict[str, Any]]:
-        assert self.query_D is not None
-        way = None if exactly else self.way
-        return self.store.nearest(
-            self.table, self.query_D, count, self.columns, where=where, at_least=cut, approximate=way
-        )
 
 
 def _read_columns(store: Store, table: str) -> list[str]:

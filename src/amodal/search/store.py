@@ -38,7 +38,7 @@ from amodal.search.thumbnails import Thumbnails
 _PICTURES, _SKIPPED, _VERSIONS = "pictures-", "skipped", "versions"
 _EVER = timedelta(days=36500)
 _MOST_TABLES = 1000
-_READ = 256  # rows of a list that are read at once
+_READ = 64  # rows of a list that are read at once
 _ANSWER = re.compile("<Message>(.*?)</Message>")
 """What an object store says went wrong, within all that is said of it."""
 
@@ -53,6 +53,7 @@ class Store:
     where: str
     create: bool = False
     _opened: dict[str, Any] = field(default_factory=dict, repr=False)
+    _log: tuple[int, list[Version]] = field(default=(0, []), repr=False)  # the versions, and that of their own table
     thumbnails: Thumbnails = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -70,8 +71,11 @@ class Store:
         """The times when the index was complete, in order."""
         if _VERSIONS not in self._names:
             return []
-        rows = sorted(self._table(_VERSIONS).to_arrow().to_pylist(), key=lambda row: row["number"])
-        return [Version(**{**row, "settings": read_settings(row["settings"])}) for row in rows]
+        table = self._table(_VERSIONS)
+        if self._log[0] != table.version:
+            rows = sorted(table.to_arrow().to_pylist(), key=lambda row: row["number"])
+            self._log = table.version, [Version(**{**row, "settings": read_settings(row["settings"])}) for row in rows]
+        return self._log[1]
 
     def current(self) -> Version | None:
         """The version that answers; None while the first is not complete."""
@@ -287,19 +291,24 @@ class Store:
     ) -> Iterator[dict[str, Any]]:
         """The rows for which a filter in SQL holds, by source and path or the newest first, read as they are taken and
         all of one version. Raises UsageError for a wrong filter."""
-        with _told(self.where):
-            table = self._connection.open_table(name)
-            table.checkout(table.version)
+        table = self._held(name)
         by = [("date", "descending")] * newest + [("source", "ascending"), ("path", "ascending")]
-        query = table.search().select([column for column, _ in by]).with_row_id(True).limit(table.count_rows() + 1)
-        with _filtered():
-            found = (query.where(where) if where else query).to_arrow()
-        order = found.sort_by(by)["_rowid"].to_pylist()
-        for start in range(0, len(order), _READ):
-            ids = order[start : start + _READ]
-            rows = table.take_row_ids(ids).select(list(columns)).with_row_id().to_arrow().to_pylist()
-            of = {row.pop("_rowid"): row for row in rows}
-            yield from (of[number] for number in ids)
+        found = self._found(table, [column for column, _ in by], where)
+        return _taken(table, found.sort_by(by)["_rowid"].to_pylist(), columns)
+
+    def ranked(self, name: str, query_D: np.ndarray, columns: Sequence[str], *, where: str) -> Iterator[dict[str, Any]]:
+        """The rows for which a filter in SQL holds, with their cosine (`score`), best first, ties by source and path,
+        read as they are taken: for a filter that leaves few of many. Raises UsageError for a wrong one."""
+        table = self._held(name)
+        found = self._found(table, ["source", "path", "vector"], where)
+        if not len(found):
+            return
+        vector_ND = _vectors(found)
+        score_N = vector_ND @ query_D / np.linalg.norm(vector_ND, axis=1) / np.linalg.norm(query_D)
+        order = found.select(["source", "path", "_rowid"]).append_column("score", pa.array(score_N))
+        order = order.sort_by([("score", "descending"), ("source", "ascending"), ("path", "ascending")])
+        for score, row in zip(order["score"], _taken(table, order["_rowid"].to_pylist(), columns), strict=True):
+            yield {**row, "score": score.as_py()}
 
     def asked(self, query: Any) -> list[dict[str, Any]]:
         """The rows of a query. Raises UsageError for what is wrong with its filter."""
@@ -307,9 +316,12 @@ class Store:
             return query.to_arrow().to_pylist()
 
     def vectors(self, name: str, count: int) -> np.ndarray:
-        """The first vectors of a table. -> (N, D)"""
-        found = self._table(name).search().select(["vector"]).limit(count).to_arrow()["vector"].combine_chunks()
-        return found.flatten().to_numpy(zero_copy_only=False).reshape(len(found), -1).astype(np.float32)
+        """So many vectors from all over a table, the same ones each time. -> (N, D)"""
+        table, rows = self._table(name), self.count(name)
+        if rows <= count:
+            return _vectors(table.search().select(["vector"]).limit(count).to_arrow())
+        places = np.linspace(0, rows - 1, count).astype(int).tolist()
+        return _vectors(table.take_offsets(places).select(["vector"]).to_arrow())
 
     def build_approximate(self, name: str, kind: str) -> None:
         """An approximate index over the vectors, in the place of any other."""
@@ -336,6 +348,19 @@ class Store:
         self._opened[name].checkout_latest()
         return self._opened[name]
 
+    def _held(self, name: str) -> Any:
+        """A table that stays as it is now, whatever is committed to it."""
+        with _told(self.where):
+            table = self._connection.open_table(name)
+            table.checkout(table.version)
+        return table
+
+    def _found(self, table: Any, columns: Sequence[str], where: str) -> pa.Table:
+        """All rows for which a filter holds, with `_rowid`."""
+        query = table.search().select(list(columns)).with_row_id(True).limit(table.count_rows() + 1)
+        with _filtered():
+            return (query.where(where) if where else query).to_arrow()
+
     def _made(self, name: str, schema: pa.Schema) -> Any:
         if name not in self._names:
             self._create(name, schema)
@@ -345,6 +370,21 @@ class Store:
         with _told(self.where):
             self._opened[name] = self._connection.create_table(name, schema=schema, exist_ok=True)
         self._names.add(name)
+
+
+def _taken(table: Any, numbers: Sequence[int], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Rows by `_rowid`, in this order, some at once."""
+    for start in range(0, len(numbers), _READ):
+        ids = numbers[start : start + _READ]
+        rows = table.take_row_ids(ids).select(list(columns)).with_row_id().to_arrow().to_pylist()
+        of = {row.pop("_rowid"): row for row in rows}
+        yield from (of[number] for number in ids)
+
+
+def _vectors(found: pa.Table) -> np.ndarray:
+    """-> (N, D)"""
+    vector = found["vector"].combine_chunks()
+    return vector.flatten().to_numpy(zero_copy_only=False).reshape(len(found), -1).astype(np.float32)
 
 
 def refuse_unfit(where: str) -> None:

@@ -47,7 +47,7 @@ class Thumbnails:
     def shape(self, content: str) -> tuple[int, int] | None:
         """Width and height of a thumbnail in pixels, as its header says them; None where there is none."""
         jpeg = self.get(content)
-        return None if jpeg is None else Image.open(io.BytesIO(jpeg)).size
+        return None if jpeg is None else Image.open(io.BytesIO(jpeg), formats=("JPEG",)).size
 
     def keep(self, small: Mapping[str, bytes]) -> None:
         """content -> JPEG, written."""
