@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.app.page.driving import WAIT, content_of, shows, tiles
+from tests.app.page.driving import WAIT, content_of, give, shows, tiles
 
-SIZES = {"phone": (390, 844), "tablet": (820, 1180), "wide": (1920, 1080)}
+SIZES = {"small": (320, 640), "phone": (390, 844), "tablet": (820, 1180), "wide": (1920, 1080)}
 VIEWS = ("search", "picture", "label", "runs", "index")
 
 
@@ -67,8 +67,23 @@ def test_keyboard_from_end_to_end(page: Any) -> None:
     page.locator("body").evaluate("body => document.activeElement.blur()")
     page.keyboard.press("?")
     page.get_by_role("dialog", name="Keys").wait_for()
+    assert {"/", "←", "Home", "End", "Escape", "?"} <= set(page.locator("dialog kbd").all_inner_texts())
     page.keyboard.press("Escape")
     assert page.get_by_role("dialog", name="Keys").count() == 0
+
+
+def test_skip_link_leads_into_the_content_and_nowhere_else(page: Any, shown: Any) -> None:
+    page.goto("/")
+    tiles(page).first.wait_for()
+    give(page, "drop", shown, "animals-3.png")
+    page.locator(".chip").wait_for()
+    address = page.url
+    page.get_by_role("link", name="Skip to the content").focus()
+    page.keyboard.press("Enter")
+    shows(page, "document.activeElement.id === 'main'")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('.chip') !== null")
+    assert page.url == address
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -85,6 +100,8 @@ def test_every_view_is_accessible_and_fits(browser: Any, shown: Any, scheme: str
         for name, (width, height) in SIZES.items():
             page.set_viewport_size({"width": width, "height": height})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{view} on a {name} scrolls"
+            theme = page.get_by_role("button", name="Theme").bounding_box()
+            assert theme["x"] + theme["width"] <= width, f"the header is wider than a {name}"
         found = axe.run(page).response["violations"]
         assert not found, f"{view}, {scheme}: " + json.dumps(
             [(each["id"], [node["html"] for node in each["nodes"]]) for each in found], indent=1

@@ -17,12 +17,15 @@ def test_typing_gives_results_with_probability(page: Any, shown: Any) -> None:
     tiles(page).first.wait_for()
     assert page.evaluate("document.activeElement.id") == "box"
     assert len(names(page)) == shown.count
+    sort = page.get_by_label("Sort")
+    assert (sort.input_value(), sort.is_disabled()) == ("date", True)
     box(page).press_sequentially("a lion")
     first_is(page, "lion, drawn")
     assert re.fullmatch(r"[<>]?\d+\u202f% likely", page.locator(".tile .chance").first.text_content())
     assert page.locator(".tile").first.locator("text=by name").count() == 1
     shows(page, "document.querySelector('[aria-live=polite]').innerText.includes('picture')")
     assert page.title() == "a lion · amodal"
+    assert (sort.input_value(), sort.is_disabled()) == ("score", False)
     ratio = page.locator(".tile img").first.evaluate("image => image.clientWidth / image.clientHeight")
     assert ratio == pytest.approx(1, abs=0.02)
 
@@ -37,6 +40,18 @@ def test_weak_results_are_folded_behind_one_button(page: Any, shown: Any) -> Non
     more.click()
     assert len(names(page)) == shown.count
     assert page.evaluate("document.activeElement.closest('.tile') !== null")
+
+
+def test_pictures_pass_beneath_all_of_the_search_bar(page: Any) -> None:
+    page.goto("/")
+    tiles(page).first.wait_for()
+    page.mouse.move(400, 600)
+    page.mouse.wheel(0, 300)
+    shows(page, "scrollY > 200")
+    bar, grid = page.locator(".ask").bounding_box(), page.locator(".grid").bounding_box()
+    assert bar["y"] == 0
+    assert bar["x"] == 0
+    assert bar["width"] >= grid["x"] + grid["width"]
 
 
 def test_latest_query_wins_though_an_older_answer_comes_later(page: Any) -> None:
@@ -72,8 +87,20 @@ def test_picture_is_searched_with_and_does_not_outlive_its_tab(page: Any, shown:
     assert "scores are cosines" in page.locator(".said").inner_text()
     assert "like" not in page.url
     page.reload()
-    page.get_by_text("An uploaded picture lives only as long as its tab").wait_for()
+    lost = page.get_by_text("An uploaded picture lives only as long as its tab")
+    lost.wait_for()
     assert page.locator(".chip").count() == 0
+    page.get_by_role("link", name="Label").click()
+    page.get_by_role("heading", name="Label pictures").wait_for()
+    assert lost.count() == 0
+    page.go_back()
+    lost.wait_for()
+    give(page, kind, shown, "travel-0.png")
+    first_is(page, "rocket, drawn")
+    assert lost.count() == 0
+    page.go_back()
+    lost.wait_for()
+    assert page.locator(".chip").count() == 0, "what was dropped later stands for what is gone"
 
 
 def test_what_is_no_picture_is_told(page: Any, shown: Any) -> None:
@@ -84,6 +111,7 @@ def test_what_is_no_picture_is_told(page: Any, shown: Any) -> None:
     failure.wait_for()
     assert "Failed" not in failure.inner_text()
     assert len(failure.inner_text()) > 20
+    assert page.locator(".chip").inner_text().split() == ["+", "fake.png", "×"]
 
 
 def test_words_are_taken_away_and_given_back(page: Any) -> None:
@@ -104,6 +132,21 @@ def test_words_are_taken_away_and_given_back(page: Any) -> None:
     shows(page, "!location.search.includes('banana')")
 
 
+def test_minus_without_a_word_asks_nothing(page: Any, shown: Any) -> None:
+    page.goto("/")
+    tiles(page).first.wait_for()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.post_data) if "search" in request.url else None)
+    for _ in range(2):
+        page.get_by_role("button", name="Take words away").click()
+        assert box(page).input_value() == "-"
+    page.wait_for_timeout(200)
+    assert not asked
+    with page.expect_request("**/api/search"):
+        page.keyboard.type("banana")
+    assert json.loads(asked[-1])["terms"][0]["weight"] == -1
+
+
 def test_filters_by_menu_and_in_sql(page: Any) -> None:
     page.goto("/")
     tiles(page).first.wait_for()
@@ -122,6 +165,20 @@ def test_filters_by_menu_and_in_sql(page: Any) -> None:
     page.get_by_role("button", name="Add SQL").click()
     page.locator(".failure").wait_for()
     assert "'colour'" in page.locator(".failure").inner_text()
+
+
+def test_filter_finds_a_word_within_any_caption_and_that_nothing_passes_is_said_once(page: Any) -> None:
+    page.goto("/?q=a+lion")
+    first_is(page, "lion")
+    page.get_by_role("button", name="Filter").click()
+    page.get_by_label("Attribute").select_option("captions")
+    page.get_by_label("Value").fill("ION, Dr")
+    page.get_by_role("button", name="Add filter").click()
+    shows(page, "document.querySelector('.said span').innerText === '1 picture'")
+    page.get_by_label("Value").fill("it's none")
+    page.get_by_role("button", name="Add filter").click()
+    page.get_by_text("Nothing passes.").wait_for()
+    assert page.locator("main > p").all_inner_texts() == ["Nothing passes. Remove a filter."]
 
 
 def test_slider_cuts_by_probability_for_words_and_by_cosine_for_pictures(page: Any, shown: Any) -> None:
@@ -146,6 +203,8 @@ def test_no_good_match_is_said_and_the_nearest_are_one_button_away(page: Any, sh
     page.goto(f"/?q={NONSENSE}")
     page.get_by_text("No good match", exact=True).wait_for()
     assert tiles(page).count() == 0
+    (said,) = page.locator("main > p").all_inner_texts()
+    assert said.startswith(f"No good match for “{NONSENSE}” among {shown.count} pictures.")
     page.get_by_role("button", name="Show the nearest anyway").click()
     assert tiles(page).count() == shown.count
 

@@ -27,6 +27,23 @@ def test_picture_has_its_own_page_with_neighbours(page: Any) -> None:
     shows(page, "content => location.search.includes(`like=${content}`)", content)
 
 
+def test_near_duplicates_are_told(page: Any) -> None:
+    def answer(route: Any) -> None:
+        said = route.fetch().json()
+        said["results"][0]["copies"] = ["/elsewhere/lion again.png"]
+        route.fulfill(json=said)
+
+    page.route("**/api/search", answer)
+    page.goto("/?q=a+lion")
+    first_is(page, "lion")
+    assert page.get_by_title("and 1 near-duplicate").inner_text().startswith("+1")
+    tiles(page).first.click()
+    page.get_by_text("The figures are cosines").wait_for()
+    assert (
+        page.locator(".facts div", has_text="near-duplicates").locator("dd").inner_text() == "/elsewhere/lion again.png"
+    )
+
+
 def test_map_of_what_matched(page: Any) -> None:
     page.goto(f"/?view=picture&picture={content_of(page, 'lion')}")
     sentence = page.get_by_label("A sentence to find in the picture")
@@ -60,6 +77,35 @@ def test_upload_is_labelled_with_labels_of_ones_own(page: Any, shown: Any) -> No
     shows(page, "document.querySelectorAll('.answer').length === 1")
 
 
+def test_more_pictures_than_a_request_may_have_are_labelled_in_turn(page: Any, shown: Any) -> None:
+    with_status(page, lambda said: said["limits"].update(pictures=2))
+    asked: list[int] = []
+    page.on(
+        "request",
+        lambda request: asked.append(len(request.post_data_json["pictures"])) if "classify" in request.url else None,
+    )
+    page.goto("/?view=label&label=a+cat&label=a+bicycle")
+    page.set_input_files("input[type=file]", [shown.pictures / f"animals-{number}.png" for number in range(5)])
+    page.locator(".bars").nth(4).wait_for()
+    assert asked == [2, 2, 1]
+    page.set_input_files("input[type=file]", shown.pictures / "travel-1.png")
+    page.locator(".bars").nth(5).wait_for()
+    assert asked == [2, 2, 1, 1]
+
+
+def test_labels_that_are_written_are_those_of_the_address(page: Any) -> None:
+    page.goto("/?view=label&label=a+cat&label=a+dog")
+    written = page.get_by_label("Your labels")
+    assert written.input_value() == "a cat, a dog"
+    page.get_by_role("link", name="Index").click()
+    page.go_back()
+    written.fill("a cat;  a fox\n")
+    shows(page, "location.search.includes('label=a+fox')")
+    assert written.input_value() == "a cat;  a fox\n"
+    page.go_back()
+    shows(page, "document.querySelector('textarea').value === 'a cat, a dog'")
+
+
 def test_runs_with_their_reports(page: Any) -> None:
     page.goto("/?view=runs")
     page.get_by_role("heading", name="reader").wait_for()
@@ -68,6 +114,32 @@ def test_runs_with_their_reports(page: Any) -> None:
     answer = page.request.get(report.get_attribute("href"))
     assert answer.ok
     assert "<html" in answer.text()
+
+
+def test_figures_of_runs_are_told_in_words_and_per_cent_the_gain_among_the_first(page: Any) -> None:
+    def figure(value: float) -> dict[str, Any]:
+        return {"value": value, "low": value / 2, "high": 1.0, "chance": None, "n": 9}
+
+    names = [f"{way}/{name}" for way in ("image_to_text", "text_to_image") for name in ("R@1", "R@5", "R@10")]
+    figures = {name: figure(0.5) for name in [*names, *(f"gain/{name}" for name in names)]}
+    run = {"name": "mine", "recipe": "retrieval", "figures": {"figures": figures}, "report": None}
+    run["figures"]["figures"]["image_to_text/median_rank"] = figure(12)
+    page.route("**/api/runs", lambda route: route.fulfill(json={"runs": [run]}))
+    page.goto("/?view=runs")
+    rows = page.locator(".run > .scroll tbody tr")
+    rows.first.wait_for()
+    assert rows.locator("th").all_inner_texts() == [
+        "gain, image → text, R@1",
+        "image → text, R@1",
+        "gain, text → image, R@1",
+        "text → image, R@1",
+        "image → text, R@5",
+        "text → image, R@5",
+    ]
+    assert rows.first.locator("td").all_inner_texts() == ["50.0\u202f%", "25.0 to 100.0\u202f%", ""]
+    page.get_by_text("All 13 figures").click()
+    rank = page.get_by_role("row", name="median rank")
+    assert rank.locator("td").all_inner_texts() == ["12", "6 to 1", ""]
 
 
 def test_indexing_shows_progress_and_then_the_new_picture(page: Any, shown: Any) -> None:
@@ -83,6 +155,18 @@ def test_indexing_shows_progress_and_then_the_new_picture(page: Any, shown: Any)
     page.get_by_role("link", name="Search").click()
     box(page).fill("a violet square")
     first_is(page, "a violet square")
+
+
+def test_time_left_is_told_once(page: Any) -> None:
+    said = '{"said": "32 pictures to read: 2/s, about 9 s left", "done": 8, "total": 32, "rate": 2.0, "left": 11.5}'
+    events = f"event: progress\ndata: {said}\n\n"
+    page.route("**/api/index", lambda route: route.fulfill(status=202, json={"updating": True}))
+    page.route("**/api/index/progress", lambda route: route.fulfill(content_type="text/event-stream", body=events))
+    page.goto("/?view=index")
+    page.get_by_role("button", name="Bring it up to date").click()
+    told = page.locator(".progress p")
+    told.get_by_text("8 of 32").wait_for()
+    assert told.inner_text() == "Indexing 8 of 32 · 2.0 a second · 12 s left"
 
 
 def with_status(page: Any, change: Callable[[dict[str, Any]], None]) -> None:

@@ -1,7 +1,7 @@
 // The state of the page, which is its address: reload, back and a shared link give the same view.
 //
 // Uploads have no address. They stay in memory under a number, and the history entry of this tab remembers where they
-// stood; after a reload they are gone, and `lost` says so.
+// stood; after a reload they are gone, and `lost` says where.
 import { signal } from "./view.js";
 import { uploads } from "./uploads.js";
 
@@ -12,7 +12,7 @@ const EMPTY = {
 const VIEWS = ["search", "picture", "label", "runs", "index"];
 const WRITE_AFTER = 300; // milliseconds: browsers refuse to write the address at every key
 
-export const lost = signal(false);
+export const lost = signal([]); // "chips", "shown": where uploads stood that are gone
 export const address = signal(read());
 
 // chips: {words | content | upload, sign}; shown: {content | upload}.
@@ -29,12 +29,14 @@ function read() {
     else if (name === "label") state.labels.push(value);
     else if (name === "shown") state.shown.push({ content: value });
   }
+  const gone = [];
   for (const name of ["chips", "shown"]) {
     const kept = history.state?.[name];
     if (!kept) continue;
     state[name] = kept.filter((each) => !each.upload || uploads.has(each.upload));
-    if (state[name].length < kept.length) lost.value = true;
+    if (state[name].length < kept.length) gone.push(name);
   }
+  lost.value = gone;
   return state;
 }
 
@@ -65,10 +67,16 @@ function write() {
   history.replaceState(remembered(address.peek(), history.state?.before), "", addressOf(address.peek()));
 }
 
+// The state with changes: what is given anew is not missed any more.
+function changed(changes) {
+  lost.value = lost.peek().filter((name) => !(name in changes));
+  return { ...address.peek(), ...changes };
+}
+
 // Another place: the back button returns from it.
 export function go(changes) {
   if (waiting) write();
-  const state = { ...address.peek(), ...changes };
+  const state = changed(changes);
   history.pushState(remembered(state, address.peek().view), "", addressOf(state));
   address.value = state;
   kept = true;
@@ -82,7 +90,7 @@ export function keep(changes) {
 
 // Another of the same kind, as the next picture: the back button does not return to each.
 export function exchange(changes) {
-  address.value = { ...address.peek(), ...changes };
+  address.value = changed(changes);
   write();
 }
 
@@ -99,7 +107,7 @@ export function change(changes) {
     kept = false;
     return;
   }
-  address.value = { ...address.peek(), ...changes };
+  address.value = changed(changes);
   clearTimeout(waiting);
   waiting = setTimeout(write, WRITE_AFTER);
 }

@@ -9,6 +9,7 @@ export const TOP = 48;
 const PAUSE = 25; // milliseconds without a key before a query goes out
 const PATIENCE = 300; // milliseconds that a query waits for the one before it: two at once are slower than in turn
 const AWAY = /(^|\s)-("[^"]+"?|[^\s"]\S*)/g;
+const BARE = /(^|\s)-"?(?=\s|$)/g; // a minus before its word is written
 
 // state: "idle" | "asking" | "done" | "failed"
 export const found = signal({ state: "idle", results: [], page: 0, total: 0, more: false, no_match: null, notes: [] });
@@ -16,7 +17,7 @@ export const found = signal({ state: "idle", results: [], page: 0, total: 0, mor
 // "snow -people" -> what is asked for and what is taken away.
 export function parsed(text) {
   const away = [...text.matchAll(AWAY)].map((each) => each[2].replaceAll('"', "").trim()).filter(Boolean);
-  return { words: text.replace(AWAY, " ").replace(/\s+/g, " ").trim(), away };
+  return { words: text.replace(AWAY, " ").replace(BARE, " ").replace(/\s+/g, " ").trim(), away };
 }
 
 function termsOf({ q, chips }) {

@@ -56,12 +56,13 @@ function boxKeys(event) {
 
 function takeAway() {
   const q = address.peek().q.trim();
-  change({ q: q ? `${q} -` : "-" });
+  if (!/(^|\s)-$/.test(q)) change({ q: `${q} -`.trim() });
   document.getElementById("box").focus();
 }
 
 function Chip({ chip, number }) {
   const { chips } = address.value;
+  const [broken, setBroken] = useState(false);
   const text = chip.words ?? nameOf(chip);
   const turned = chips.map((each, place) => (place === number ? { ...each, sign: -each.sign } : each));
   const left = chips.filter((_, place) => place !== number);
@@ -69,7 +70,8 @@ function Chip({ chip, number }) {
     <button type="button" class="sign" onClick=${() => go({ chips: turned })}
       aria-label=${`${text}: ${chip.sign > 0 ? "asked for; take it away" : "taken away; ask for it"}`}>
       ${chip.sign > 0 ? "+" : "−"}</button>
-    ${chip.words ? html`<span dir="auto">${text}</span>` : html`<img src=${thumbnail(chip)} alt=${text} />`}
+    ${chip.words || broken ? html`<span dir="auto">${text}</span>`
+      : html`<img src=${thumbnail(chip)} alt=${text} onError=${() => setBroken(true)} />`}
     <button type="button" class="drop-chip" aria-label=${`Remove ${text}`}
       onClick=${() => (go({ chips: left }), document.getElementById("box").focus())}>×</button>
   </li>`;
@@ -86,10 +88,11 @@ function ChoosePicture() {
 
 export function Box() {
   const { q, chips, where } = address.value;
+  const { sort, terms } = asked.value;
   return html`<search class="ask"><form onSubmit=${(event) => event.preventDefault()}>
     <div class="box">
       ${chips.length > 0 && html`<ul class="chips" role="list" aria-label="Terms">
-        ${chips.map((chip, number) => html`<${Chip} chip=${chip} number=${number} />`)}</ul>`}
+        ${chips.map((chip, number) => html`<${Chip} key=${chip.words ?? chip.upload ?? chip.content} chip=${chip} number=${number} />`)}</ul>`}
       <input id="box" type="search" value=${q} onInput=${typed} onKeyDown=${boxKeys} autocomplete="off"
         enterkeyhint="search" spellcheck=${false} dir="auto" aria-label="Words that the pictures should show"
         placeholder=${chips.length ? "and …" : "Describe a picture, or drop one here"} />
@@ -101,7 +104,7 @@ export function Box() {
       <button type="button" class="soft" aria-expanded=${filtering.value} aria-controls="filters"
         onClick=${() => (filtering.value = !filtering.value)}>Filter${where.length > 0 && ` (${where.length})`}</button>
       <${Cut} />
-      <label class="sort">Sort <select value=${address.value.sort} onChange=${(event) => change({ sort: event.target.value })}>
+      <label class="sort">Sort <select value=${sort} disabled=${!terms.length} onChange=${(event) => change({ sort: event.target.value })}>
         <option value="score">best first</option><option value="date">newest first</option></select></label>
     </div>
     <${Filters} open=${filtering.value} />

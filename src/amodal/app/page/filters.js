@@ -12,7 +12,7 @@ const WAYS = {
   text: [["is", compared("=", text)], ["contains", (name, value) => `${name} ILIKE ${text(`%${value}%`)}`]],
   number: [["is", compared("=", number)], ["is at least", compared(">=", number)], ["is at most", compared("<=", number)]],
   date: [["is from", compared(">=", time)], ["is before", compared("<", time)]],
-  texts: [["has", (name, value) => `array_has(${name}, ${text(value)})`]],
+  texts: [["contain", (name, value) => `CAST(${name} AS string) ILIKE ${text(`%${value}%`)}`]], // any of them
 };
 const FIELD = { text: "text", number: "number", date: "date", texts: "text" };
 

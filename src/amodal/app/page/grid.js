@@ -1,6 +1,6 @@
 // Pictures in justified rows: each keeps its shape, the place is taken before the picture is there, and the arrows walk.
 import { follow, linkTo } from "./address.js";
-import { baseName, html, percent } from "./view.js";
+import { baseName, html, percent, plural } from "./view.js";
 
 const NARROWEST = 0.6; // width over height; what is beyond is cropped
 const WIDEST = 2.6;
@@ -28,7 +28,8 @@ function Tile({ result, number, onMore, onLess }) {
       <img src=${`/api/pictures/${result.content}/thumbnail`} alt="" decoding="async" loading=${number < AT_ONCE ? "eager" : "lazy"} draggable=${false} />
       <span class="under"><span class="name" dir="auto">${said(result)}</span>
         ${result.exact && html`<span class="mark">by name</span>`}
-        ${copies > 0 && html`<span class="mark">+${copies}<span class="unseen"> near-duplicates</span></span>`}
+        ${copies > 0 && html`<span class="mark" title=${`and ${plural(copies, "near-duplicate")}`}><span aria-hidden="true">+${copies}</span>
+          <span class="unseen">and ${plural(copies, "near-duplicate")}</span></span>`}
         ${chance && html`<span class="chance" title=${meaning(result)}>${chance}<span class="unseen"> ${meaning(result)}</span></span>`}
       </span>
     </a>

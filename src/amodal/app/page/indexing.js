@@ -50,9 +50,10 @@ function Progress() {
   if (state === "failed") return html`<${Failure} error=${{ message }} again=${update} />`;
   if (state === "done") return html`<p class="note good">${told(progress.value)}</p>`;
   if (state !== "running") return null;
+  const counts = total > 0 && done < total; // then the figures tell more than what was said once, and stay true
   return html`<div class="progress"><progress aria-label="Indexing" max=${total || null} value=${total ? done : null}></progress>
-    <p><span>${said || "The sources are looked over …"}</span>
-      ${total > 0 && html`<span class="dim"> ${count(done)} of ${count(total)}${rate ? ` · ${rate.toFixed(rate < 10 ? 1 : 0)} a second` : ""}${left ? ` · ${time(left)} left` : ""}</span>`}</p></div>`;
+    <p>${counts ? html`Indexing <span class="dim">${count(done)} of ${count(total)}${rate ? ` · ${rate.toFixed(rate < 10 ? 1 : 0)} a second` : ""}${left ? ` · ${time(left)} left` : ""}</span>`
+      : said || "The sources are looked over …"}</p></div>`;
 }
 
 function Skipped({ skipped }) {

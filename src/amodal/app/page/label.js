@@ -7,7 +7,8 @@ import { computed, effect, html, percent, plural, signal, untracked, useState } 
 
 const PAUSE = 150; // milliseconds without a key
 const SHOWN = 8; // labels of a picture, before the rest is asked for
-const answered = signal({ key: "", results: [], error: null });
+// answers: of each picture the latest, and the labels that it is for.
+const answered = signal({ answers: new Map(), error: null });
 
 export async function addTo(files) {
   const shown = [];
@@ -23,28 +24,53 @@ const body = computed(() => {
   return ready ? JSON.stringify({ labels, shown }) : "";
 });
 
+const keyOf = (picture) => picture.upload ?? picture.content;
+const isAnswered = (picture, labels) => String(answered.value.answers.get(keyOf(picture))?.given) === String(labels);
+
+// As many pictures a request as the service takes, by number and by size.
+function partsOf(pictures) {
+  const { pictures: most, bytes } = service.peek().limits;
+  const parts = [];
+  let room = 0;
+  for (const picture of pictures) {
+    const size = uploads.get(picture.upload)?.size ?? 0;
+    if (!parts.length || parts.at(-1).length === most || size > room) {
+      parts.push([]);
+      room = bytes;
+    }
+    parts.at(-1).push(picture);
+    room -= size;
+  }
+  return parts;
+}
+
 let running = null;
 let waiting = 0;
 
-async function label(key) {
+// Asks for what has no answer yet for these labels.
+async function label({ labels, shown }) {
   const mine = (running = new AbortController());
-  const { labels, shown } = JSON.parse(key);
+  answered.value = { ...answered.peek(), error: null };
   try {
-    const pictures = shown.filter((each) => !each.upload || uploads.has(each.upload)).map(sent);
-    const { results } = await ask("/api/classify", { pictures, labels }, mine.signal);
-    if (mine !== running) return;
-    answered.value = { key, results, error: null };
-    announce(results.map((result, place) => `${nameOf(shown[place])}: ${verdict(result)}`).join(". "));
+    for (const part of partsOf(shown.filter((picture) => !isAnswered(picture, labels)))) {
+      const { results } = await ask("/api/classify", { pictures: part.map(sent), labels }, mine.signal);
+      if (mine !== running) return;
+      const answers = new Map(answered.peek().answers);
+      part.forEach((picture, place) => answers.set(keyOf(picture), { ...results[place], given: labels }));
+      answered.value = { answers, error: null };
+    }
+    const { answers } = answered.peek();
+    announce(shown.map((picture) => `${nameOf(picture)}: ${verdict(answers.get(keyOf(picture)))}`).join(". "));
   } catch (error) {
-    if (error.name !== "AbortError" && mine === running) answered.value = { key, results: [], error };
+    if (error.name !== "AbortError" && mine === running) answered.value = { ...answered.peek(), error };
   }
 }
 
 effect(() => {
-  const key = body.value;
+  const asked = body.value;
   clearTimeout(waiting);
   running?.abort();
-  if (key) waiting = setTimeout(() => untracked(() => label(key)), PAUSE);
+  if (asked) waiting = setTimeout(() => untracked(() => label(JSON.parse(asked))), PAUSE);
 });
 
 const figure = ({ probability, cosine }) => (probability === null ? cosine.toFixed(3) : percent(probability));
@@ -71,13 +97,12 @@ function Answer({ picture, result, remove }) {
 
 export function Label() {
   const { labels, shown } = address.value;
-  const [text, setText] = useState(labels.join(", "));
-  const { key, results, error } = answered.value;
-  const current = JSON.parse(key || '{"shown": []}').shown;
-  const resultOf = (picture) => results[current.findIndex((each) => JSON.stringify(each) === JSON.stringify(picture))];
+  const [typed, setTyped] = useState("");
+  const text = String(labelsOf(typed)) === String(labels) ? typed : labels.join(", "); // Back leads to other labels
+  const { answers, error } = answered.value;
   document.title = "Label · amodal";
   const write = (event) => {
-    setText(event.target.value);
+    setTyped(event.target.value);
     change({ labels: labelsOf(event.target.value) });
   };
   const choose = (event) => {
@@ -90,13 +115,13 @@ export function Label() {
       <textarea rows="3" value=${text} onInput=${write} dir="auto" placeholder="cat, dog, a cup of coffee"></textarea></label>
     <label class="choose wide"><input type="file" accept="image/*" multiple class="unseen" onChange=${choose}
       aria-label="Choose pictures to label" /><span aria-hidden="true">Choose pictures, drop or paste them</span></label>
-    ${lost.value && html`<p class="note">An uploaded picture lives only as long as its tab; drop it again to label it.</p>`}
+    ${lost.value.includes("shown") && html`<p class="note">An uploaded picture lives only as long as its tab; drop it again to label it.</p>`}
     ${shown.length > 0 && labels.length < 2 && html`<p class="note">${plural(labels.length, "label")} so far; give at least two.</p>`}
     ${service.value.model?.calibrated?.labels === false && html`<p class="note">The figures are cosines: this model is not calibrated for labels. The bars are shares among your labels.</p>`}
-    ${body.value && error && html`<${Failure} error=${error} />`}
-    <div class="answers" aria-busy=${Boolean(body.value) && body.value !== key}>
-      ${shown.map((picture, place) => html`<${Answer} key=${picture.upload ?? picture.content} picture=${picture}
-        result=${labels.length > 1 ? resultOf(picture) : null}
+    ${body.value && error && html`<${Failure} error=${error} again=${() => label({ labels, shown })} />`}
+    <div class="answers" aria-busy=${Boolean(body.value) && !error && !shown.every((each) => isAnswered(each, labels))}>
+      ${shown.map((picture, place) => html`<${Answer} key=${keyOf(picture)} picture=${picture}
+        result=${labels.length > 1 ? answers.get(keyOf(picture)) : null}
         remove=${() => go({ shown: shown.filter((_, other) => other !== place) })} />`)}
     </div>
   </main>`;

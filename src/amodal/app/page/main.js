@@ -92,10 +92,18 @@ function keys(event) {
   }
 }
 
+// By hand, not to "#main": that would be a new entry of the history, and uploads stand in the old one.
+function skip(event) {
+  event.preventDefault();
+  const main = document.querySelector("main");
+  main.tabIndex = -1;
+  main.focus();
+}
+
 function Page() {
   const View = VIEWS[address.value.view];
   const shown = service.value.state === "ready" ? html`<${View} />` : html`<${Waiting} />`;
-  return html`<a class="skip" href="#main">Skip to the content</a>
+  return html`<a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
     <${Header} />${shown}<${Notice} /><${Help} /><${DropZone} />`;
 }
 

@@ -24,5 +24,5 @@ export const Notice = () => html`<p class="notice" role="alert" hidden=${!shown.
 
 // An error where it happened.
 export const Failure = ({ error, again }) => html`<div class="failure" role="alert">
-  <p>${error.message}</p>${again && html`<button type="button" class="soft" onClick=${again}>Try again</button>`}
+  <p>${error.message}</p>${again && html`<button type="button" onClick=${again}>Try again</button>`}
 </div>`;

@@ -9,19 +9,21 @@ import { ask, service } from "./service.js";
 import { baseName, html, isWriting, plural, signal, useEffect, useLayoutEffect } from "./view.js";
 
 const NEIGHBOURS = 24;
-const seen = signal({ content: "", about: null, neighbours: [], error: null });
+const seen = signal({ content: "", about: null, copies: [], neighbours: [], error: null });
 const grounding = signal(null);
 
 async function look(content, stop) {
-  seen.value = { content, about: null, neighbours: null, error: null };
+  seen.value = { content, about: null, copies: [], neighbours: null, error: null };
   grounding.value = null;
   const terms = [{ picture: { content }, weight: 1 }];
   try {
     const about = await ask(`/api/pictures/${content}`, undefined, stop);
     seen.value = { ...seen.peek(), about };
     const { results } = await ask("/api/search", { terms, top: NEIGHBOURS + 1 }, stop);
+    const itself = results.filter((each) => each.content === content); // with its near-duplicates
+    const copies = itself.flatMap((each) => [each.path, ...each.copies]).filter((path) => path !== about.path);
     const neighbours = results.filter((each) => each.content !== content).slice(0, NEIGHBOURS);
-    seen.value = { ...seen.peek(), neighbours };
+    seen.value = { ...seen.peek(), copies, neighbours };
     announce(`${baseName(about.path)}, ${plural(neighbours.length, "picture")} like it`);
   } catch (error) {
     if (error.name !== "AbortError") seen.value = { ...seen.peek(), error };
@@ -41,7 +43,7 @@ function Beside({ content }) {
 const DATE = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d$/;
 const shown = (value) => (Array.isArray(value) ? value.join(", ") : String(value).replace(DATE, "$1 $2"));
 
-function Facts({ about }) {
+function Facts({ about, copies }) {
   const kept = Object.entries(about.kept ?? {}).filter(([name, value]) => value !== null && value !== "" && name !== "captions");
   const copy = () => navigator.clipboard.writeText(about.path).then(() => say("The path is copied."), () => say(about.path));
   return html`
@@ -49,6 +51,7 @@ function Facts({ about }) {
       <ul class="captions">${about.captions.map((caption) => html`<li dir="auto">${caption}</li>`)}</ul>`}
     <dl class="facts">
       <div><dt>file</dt><dd class="path" dir="ltr">${about.path}</dd></div>
+      ${copies.length > 0 && html`<div><dt>near-duplicates</dt><dd>${copies.map((path) => html`<div dir="ltr">${path}</div>`)}</dd></div>`}
       ${about.width && html`<div><dt>size</dt><dd>${about.width} × ${about.height}</dd></div>`}
       ${kept.map(([name, value]) => html`<div><dt>${name}</dt><dd dir="auto">${shown(value)}</dd></div>`)}
     </dl>
@@ -83,7 +86,7 @@ export function PictureView() {
     addEventListener("keydown", keys);
     return () => removeEventListener("keydown", keys);
   }, []);
-  const { about, neighbours, error, content: held } = seen.value;
+  const { about, copies, neighbours, error, content: held } = seen.value;
   const mine = held === content;
   const name = mine && about ? baseName(about.path) : "Picture";
   document.title = `${name} · amodal`;
@@ -95,12 +98,13 @@ export function PictureView() {
     ${mine && error && html`<${Failure} error=${error} />`}
     ${mine && about && html`<div class="look">
       <${Shown} about=${about} grounding=${grounding} />
-      <div><${Facts} about=${about} />
+      <div><${Facts} about=${about} copies=${copies} />
         ${service.value.model.grounds && html`<${Matched} key=${content} content=${content} sentence=${address.value.see || words} grounding=${grounding} />`}
       </div></div>
       <h2>Like it</h2>
       ${neighbours === null ? html`<p class="said">…</p>` : neighbours.length
-        ? html`<${Grid} results=${neighbours} label="Pictures like it" onMore=${moreLike} onLess=${lessLike} />`
+        ? html`<p class="said dim">The figures are cosines: the same picture has 1.</p>
+          <${Grid} results=${neighbours} label="Pictures like it" onMore=${moreLike} onLess=${lessLike} />`
         : html`<p class="none">The index holds no other picture.</p>`}`}
   </main>`;
 }

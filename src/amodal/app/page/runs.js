@@ -3,8 +3,15 @@ import { Failure } from "./notice.js";
 import { ask } from "./service.js";
 import { html, signal, useEffect } from "./view.js";
 
-const FIRST = ["R@1", "R@5", "accuracy", "top1", "pointing"]; // what is looked at first, where a run has it
-const MOST = 4;
+// What is looked at first, where a run has it.
+const FIRST = [
+  "gain/image_to_text/R@1", "image_to_text/R@1", "gain/text_to_image/R@1", "text_to_image/R@1", "zero_shot/top-1",
+  "image_to_text/R@5", "text_to_image/R@5", "answers/all", "answers/gain", "matching/mean", "grounding/pointing",
+];
+const MOST = 6;
+const DIRECTIONS = { image_to_text: "image → text", text_to_image: "text → image", zero_shot: "zero-shot" };
+// Said in per cent; other figures are ranks, or measures of their own.
+const SHARE = /(^|\/)(R@|top-|mean_per_class|accuracy|recall|precision|exact|refused|lost|gain|matching\/|answers\/|pointing)/;
 const runs = signal({ list: null, error: null });
 
 async function read() {
@@ -24,17 +31,25 @@ function figuresOf(said, before = "") {
   });
 }
 
+const SPLIT = /^(seen|held-out-[^/]+)\//; // of scenes, which have each figure for several
 const rank = ([name]) => {
-  const place = FIRST.findIndex((first) => name.includes(first));
+  const place = FIRST.indexOf(name.replace(SPLIT, ""));
   return place < 0 ? FIRST.length : place;
 };
-const number = (value) => (typeof value === "number" ? String(Number(value.toPrecision(3))) : "");
-const interval = ({ low, high }) => (typeof low === "number" ? `${number(low)} to ${number(high)}` : "");
+const said = (name) => name.split("/").map((part) => DIRECTIONS[part] ?? part.replaceAll("_", " ")).join(", ");
+const plain = (value) => String(Number(value.toPrecision(3)));
+const share = (value) => (value && Math.abs(value) < 0.01 ? plain(100 * value) : (100 * value).toFixed(1));
+function number(name, value) {
+  if (typeof value !== "number") return "";
+  return SHARE.test(name) ? `${share(value)}\u202f%` : plain(value);
+}
+const interval = (name, { low, high }) =>
+  typeof low === "number" ? `${number(name, low).replace("\u202f%", "")} to ${number(name, high)}` : "";
 
 const Table = ({ figures, name }) => html`<div class="scroll" tabindex="0" role="region" aria-label=${`Figures of ${name}`}><table>
   <thead><tr><th scope="col">figure</th><th scope="col">value</th><th scope="col">95 %</th><th scope="col">by chance</th></tr></thead>
-  <tbody>${figures.map(([each, figure]) => html`<tr><th scope="row">${each}</th><td>${number(figure.value)}</td>
-    <td>${interval(figure)}</td><td>${number(figure.chance)}</td></tr>`)}</tbody></table></div>`;
+  <tbody>${figures.map(([each, figure]) => html`<tr><th scope="row">${said(each)}</th><td>${number(each, figure.value)}</td>
+    <td>${interval(each, figure)}</td><td>${number(each, figure.chance)}</td></tr>`)}</tbody></table></div>`;
 
 function Run({ run }) {
   const figures = figuresOf(run.figures);

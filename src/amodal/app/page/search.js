@@ -25,13 +25,13 @@ function Results() {
   if (!results.length && state !== "done") return html`<p class="said">…</p>`;
   const shown = folded.value ? good : [...good, ...weak];
   return html`
-    <p class="said"><span>${summary(found.value)}</span>
-      ${state === "done" && milliseconds !== undefined && html`<span class="dim"> · ${Math.round(milliseconds)} ms</span>`}
-      ${terms.length > 0 && !chances && results[0]?.score !== null && html`<span class="dim"> · ${whyCosines(terms)}</span>`}</p>
+    ${!results.length ? html`<p class="none"><strong>Nothing passes.</strong> ${wayOut()}</p>`
+      : none ? html`<p class="none"><strong>No good match</strong>${words && html` for “${words}”`} among ${plural(total, "picture")}.
+        Nothing here looks like it. Try other words, or look at the nearest.</p>`
+      : html`<p class="said"><span>${summary(found.value)}</span>
+        ${state === "done" && milliseconds !== undefined && html`<span class="dim"> · ${Math.round(milliseconds)} ms</span>`}
+        ${terms.length > 0 && !chances && results[0].score !== null && html`<span class="dim"> · ${whyCosines(terms)}</span>`}</p>`}
     ${notes?.map((note) => html`<p class="note">${note}</p>`)}
-    ${none && html`<p class="none"><strong>No good match</strong>${words && html` for “${words}”`}.
-      Nothing here looks like it. Try other words, or look at the nearest.</p>`}
-    ${!results.length && html`<p class="none"><strong>Nothing passes.</strong> ${wayOut()}</p>`}
     <${Grid} results=${shown} label="Pictures found" onMore=${moreLike} onLess=${lessLike}
       onLeave=${() => document.getElementById("box").focus()} />
     <div class="on">
@@ -59,8 +59,8 @@ function wayOut() {
 }
 
 function summary({ results, total, no_match: none }) {
+  if (!results.length) return "Nothing passes";
   if (none) return `No good match among ${plural(total, "picture")}`;
-  if (!results.length) return "No picture";
   const { terms, chances } = asked.peek();
   if (!terms.length) return `${plural(total, "picture")}, newest first`;
   const good = results.filter((each) => !each.weak).length;
@@ -100,7 +100,7 @@ export function Search() {
   return html`<main id="main">
     <h1 class="unseen">Search ${plural(service.value.index.pictures, "picture")}</h1>
     <${Box} />
-    ${lost.value && html`<p class="note">An uploaded picture lives only as long as its tab; drop it again to search with it.</p>`}
+    ${lost.value.includes("chips") && html`<p class="note">An uploaded picture lives only as long as its tab; drop it again to search with it.</p>`}
     <${Results} />
   </main>`;
 }

@@ -1,7 +1,9 @@
-// Pictures that were dropped, pasted or chosen: number -> {name, url to show, data to send}. They live as long as the tab.
+// Pictures that were dropped, pasted or chosen: number -> {name, size, url to show, data to send}. They live as long as
+// the tab.
 import { service } from "./service.js";
 
 export const uploads = new Map();
+let latest = Date.now(); // so that a number which an older entry of the history holds is never another picture's
 
 const base64 = (file) =>
   new Promise((done, failed) => {
@@ -17,8 +19,9 @@ export async function upload(file) {
   if (!file.type.startsWith("image/")) throw new Error(`${file.name} is not a picture.`);
   if (most && file.size > most)
     throw new Error(`${file.name} has ${megabytes(file.size)} MB and ${megabytes(most)} MB are taken; make it smaller.`);
-  const number = uploads.size + 1;
-  uploads.set(number, { name: file.name || "pasted picture", url: URL.createObjectURL(file), data: await base64(file) });
+  const number = ++latest;
+  const [name, url, data] = [file.name || "pasted picture", URL.createObjectURL(file), await base64(file)];
+  uploads.set(number, { name, size: file.size, url, data });
   return number;
 }
 
