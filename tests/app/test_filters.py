@@ -38,6 +38,7 @@ def test_comparisons_pass(where: str) -> None:
         ("camera ~ '(a+)+$'", "cannot be read at"),
         ("year > 1 /* */", "cannot be read at"),
         ("\0", "cannot be read at"),
+        ("not(" * 9 + "true" + ")" * 9, "more than 8 parentheses"),
         ("year > 1 " * 30, "270 characters and 200 are allowed"),
     ],
 )

@@ -45,7 +45,7 @@ def test_search_by_words(cli: Callable[..., Any], indexed: Path, shapes: Path) -
     assert said["total"] == 48
     lines = cli("search", indexed, "a red circle", "--top", 2)
     assert "red-circle" in lines.out.splitlines()[0]
-    assert "page 1: 2 results, of 48 pictures in all; more with --page 2" in lines.err
+    assert "page 1: 2 results, of 48 pictures in all; scores are cosines; more with --page 2" in lines.err
 
 
 def test_paths_alone(cli: Callable[..., Any], indexed: Path) -> None:
@@ -84,9 +84,12 @@ def test_the_same_from_python(tiny_run: Path, indexed: Path) -> None:
         (("index", "nowhere", "--out", "x"), 1, "nowhere is not there; give a folder"),
         (("search", "nowhere", "dog"), 1, "there is no index at nowhere"),
         (("search", "INDEX", "dog", "--where", "yeer > 1"), 2, "No field named yeer"),
-        (("search", "INDEX", "dog.png"), 2, "there is no picture dog.png"),
+        (("search", "INDEX", "gone/dog.png"), 2, "there is no picture gone/dog.png"),
         (("search", "INDEX", "dog", "--sort", "size"), 2, "sort is score or date"),
         (("search", "INDEX", "dog", "--page", "0"), 2, ""),
+        (("index", "--out", "INDEX", "--roll-back", "0"), 2, "has no version 0; it has 1 to"),
+        (("index", "s3://bucket/a", "--out", "x", "--watch"), 2, "cannot be watched"),
+        (("search", "INDEX", "dog", "--at-least", "nan"), 2, "a cosine lies between -1 and 1"),
         (("index", "--out", "INDEX", "--roll-back", "7"), 2, "has no version 7; it has 1 to"),
     ],
 )

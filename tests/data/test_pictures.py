@@ -22,6 +22,8 @@ from amodal.data.pictures import (
     PictureRef,
     PixelRef,
     SpanRef,
+    UnreadPicture,
+    check_format,
     decode_picture,
 )
 
@@ -180,7 +182,6 @@ def test_draft_keeps_twice_the_asked_side() -> None:
         (b"I am a letter, not a picture.\n" * 9, "text, not a picture"),
         (b"<!DOCTYPE html><html>", "text, not a picture"),
         (bytes(range(128, 228)), "no known picture format"),
-        (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC"),
         (png_header(0, 5), "zero pixels"),
         (png_header(5, 0), "zero pixels"),
         (png_header(60_000, 60_000), "too many pixels"),
@@ -192,6 +193,21 @@ def test_broken_pictures_say_why(content: bytes, reason: str) -> None:
     with pytest.raises(BrokenPicture, match=reason):
         decode_picture(content)
     assert issubclass(BrokenPicture, DataError)
+
+
+def test_heic_is_read_with_its_extra_and_told_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    stream = io.BytesIO()
+    heif.from_pillow(Image.new("RGB", (64, 48), (200, 40, 40))).save(stream)
+    seen = decode_picture(stream.getvalue())
+    assert (seen.mode, seen.size) == ("RGB", (64, 48))
+    assert np.abs(np.asarray(seen).reshape(-1, 3).mean(axis=0) - (200, 40, 40)).max() < 8
+    check_format(stream.getvalue())
+    monkeypatch.setattr("amodal.data.pictures._formats", lambda: ("JPEG", "PNG"))
+    with pytest.raises(BrokenPicture, match=r"pip install amodal\[heic\]"):
+        decode_picture(stream.getvalue())
+    with pytest.raises(UnreadPicture, match=r"pip install amodal\[heic\]"):
+        check_format(stream.getvalue())
 
 
 def test_bomb_is_refused_whatever_pil_is_set_to(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,11 +189,15 @@ def test_pictures_alone_will_do_where_no_captions_are_needed(tmp_path: Path) -> 
 def test_a_source_is_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
     for source, whole in {
         "bundled": "bundled",
         "https://example.org/a.csv": "https://example.org/a.csv",
         "a.csv": f"{tmp_path}/a.csv",
         "~/a": f"{tmp_path}/home/a",
+        "b/../a.csv": f"{tmp_path}/a.csv",
+        "link/a.csv": f"{tmp_path}/real/a.csv",
         "a-{000..009}.tar": f"{tmp_path}/a-{{000..009}}.tar",
         "odd:name.csv": f"{tmp_path}/odd:name.csv",
     }.items():

@@ -11,6 +11,7 @@ from PIL import Image
 from amodal.core.errors import DataError, UsageError
 from amodal.search import BEST, Spread, Store, Term, Words
 from amodal.search.calibration import evidence
+from amodal.search.query import term
 
 
 def colours(names: list[str]) -> list[str]:
@@ -64,8 +65,27 @@ def test_terms_that_take_each_other_away_are_refused(filled: Any) -> None:
         filled.names("red", minus="red")
     with pytest.raises(UsageError, match="a term of the query is empty"):
         filled.names(" ")
-    with pytest.raises(UsageError, match=r"there is no picture nowhere\.png"):
-        filled.names("nowhere.png")
+    with pytest.raises(UsageError, match=r"there is no picture gone/nowhere\.png"):
+        filled.names("gone/nowhere.png")
+    with pytest.raises(UsageError, match="is a file and no picture"):
+        filled.names(__file__)
+    with pytest.raises(UsageError, match="words or a picture, and not None"):
+        filled.index().search(None)
+
+
+def test_a_file_is_found_by_its_name_and_a_colon_in_words_stays(filled: Any) -> None:
+    first = filled.index().search("0-red.png").results[0]
+    assert (Path(first.path).name, first.exact) == ("0-red.png", True)
+    for text, words in {"the clock at 10:30": "the clock at 10:30", "16:9": "16:9", "snow:0.5": "snow"}.items():
+        assert term(text).what == words
+
+
+def test_names_are_hit_however_their_letters_are_written(library: Any) -> None:
+    for name in ("cafe\u0301.png", "\u9ed1\u732b\u7167\u7247.png", "\u0928\u092e\u0938\u094d\u0924\u0947.png"):
+        library.draw(name, "red")
+    library.update()
+    for query in ("caf\u00e9", "\u732b", "\u9ed1\u732b", "\u0928\u092e\u0938\u094d\u0924\u0947"):
+        assert [each.exact for each in library.index().search(query, top=2)] == [True, False], query
 
 
 def test_hits_in_names_and_captions_come_first(library: Any) -> None:
@@ -110,7 +130,7 @@ def test_pages_are_stable_and_whole(unnamed: Any) -> None:
 
 
 def test_equal_scores_are_ordered_by_path(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("amodal.search.index.AT_ONCE", 3)
+    monkeypatch.setattr("amodal.search.asked.AT_ONCE", 3)
     monkeypatch.setattr(library.model, "images", lambda rows, skipped: (np.eye(8)[[0] * len(rows)], range(len(rows))))
     library.update()
     found = [result.path for result in library.index().search("purple", top=50)]
@@ -385,4 +405,4 @@ def test_json_and_lines(filled: Any) -> None:
     assert {"path", "score", "probability"} <= said["results"][0].keys()
     assert (said["total"], said["page"], said["more"], said["no_match"]) == (12, 1, True, None)
     assert "(by name)" in page.results[0].line()
-    assert page.summary() == "page 1: 2 results, of 12 pictures in all; more with --page 2"
+    assert page.summary() == "page 1: 2 results, of 12 pictures in all; scores are cosines; more with --page 2"

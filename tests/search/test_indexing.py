@@ -12,6 +12,7 @@ from PIL import Image
 
 from amodal.core.errors import DataError, UsageError
 from amodal.core.files import only_one
+from amodal.data.pictures import FileRef, UnreadPicture
 from amodal.search import Store, filling, update
 
 
@@ -329,3 +330,46 @@ def test_an_index_is_searched_while_it_grows(library: Any, monkeypatch: pytest.M
 
     library.update(say=look)
     assert found == [4]
+
+
+def test_what_may_be_whole_is_tried_again_by_every_run(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = FileRef.content
+
+    def refused(self: FileRef) -> bytes:
+        if self.path.name == "0-red.png":
+            raise UnreadPicture(f"{self.path}: cannot be read (Permission denied)")
+        return content(self)
+
+    monkeypatch.setattr(FileRef, "content", refused)
+    for _ in range(2):
+        done = library.update()
+        assert [(each.key, "Permission denied" in each.reason) for each in done.skipped] == [("0-red.png", True)]
+    monkeypatch.undo()
+    done = library.update()
+    assert (done.added, done.pictures, done.skipped) == (1, 12, ())
+    assert library.update().said == "nothing changed"
+
+
+def test_a_folder_that_cannot_be_read_is_told_though_nothing_else_changed(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.update()
+    (library.folder / "locked").mkdir()
+    scandir = os.scandir
+
+    def refused(path: Any) -> Any:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    for _ in range(2):
+        assert [each.key for each in library.update().skipped] == ["locked"]
+
+
+def test_a_folder_is_one_source_however_it_is_reached(library: Any, tmp_path: Path) -> None:
+    library.update()
+    (tmp_path / "link").symlink_to(library.folder)
+    for other in (tmp_path / "link", library.folder / "more" / ".."):
+        assert library.update(source=other).said == "nothing changed"
+    assert library.index().settings.sources == (str(library.folder),)

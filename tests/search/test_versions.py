@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from amodal.core.errors import DataError, UsageError
+from amodal.core.files import only_one
 from amodal.search import Index, Store, filling
 
 
@@ -86,3 +87,28 @@ def test_roll_back_and_forget(library: Any) -> None:
     versions = Store(str(library.where)).versions()
     assert [(version.number, version.pictures) for version in versions] == [(1, 11)]
     assert len(library.names("red")) == 11
+
+
+def test_what_is_rolled_back_to_has_its_thumbnails_again_when_its_files_have(library: Any) -> None:
+    library.update()
+    first = library.folder / "0-red.png"
+    first.rename(library.folder.parent / "kept.png")
+    library.update()
+    store = Store(str(library.where))
+    store.roll_back(1)
+    content = library.index().search("0-red.png", top=1).results[0].content
+    assert store.thumbnails.get(content) is None
+    (library.folder.parent / "kept.png").rename(first)
+    done = library.update()
+    assert (done.changed, done.embedded, done.pictures) == (1, 1, 12)
+    assert store.thumbnails.get(content) is not None
+    assert library.update().said == "nothing changed"
+
+
+def test_one_writer_at_a_time(library: Any) -> None:
+    library.update()
+    with only_one(library.where / "lock") as held:
+        assert held
+        for change in (lambda store: store.roll_back(1), lambda store: store.forget()):
+            with pytest.raises(DataError, match="is being changed by another process"):
+                change(Store(str(library.where)))

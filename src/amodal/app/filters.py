@@ -47,12 +47,16 @@ _WORDS = frozenset(
 )
 
 
+DEPTH = 8
+"""Parentheses within each other; what reads them takes twice as long for each further one."""
+
+
 def check_filter(where: str, attributes: Iterable[str], characters: int) -> None:
     """Raises Refused for a filter that is too long, or holds anything but attributes, values, comparisons and a few
     simple functions."""
     if len(where) > characters:
         raise Refused(413, f"the filter has {len(where):,} characters and {characters:,} are allowed", "where")
-    known, place = {*attributes, "path", "source", "content"}, 0
+    known, place, depth = {*attributes, "path", "source", "content"}, 0, 0
     while where[place:].strip():
         found = _TOKEN.match(where, place)
         if found is None:
@@ -65,4 +69,7 @@ def check_filter(where: str, attributes: Iterable[str], characters: int) -> None
                 "BETWEEN, IS NULL and array_has(captions, 'text')",
                 "where",
             )
+        depth += {"(": 1, ")": -1}.get(found["sign"] or "", 0)
+        if depth > DEPTH:
+            raise Refused(422, f"the filter has more than {DEPTH} parentheses within each other", "where")
         place = found.end()

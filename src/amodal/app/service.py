@@ -62,6 +62,7 @@ class Setup:
     """What the service is started with, as the options of `amodal serve`."""
 
     model: str = ""
+    calibration: Path | None = None
     reader: str = ""
     index: str = ""
     runs: Path | None = None
@@ -78,7 +79,7 @@ class Service:
         origin = setup.model
         if setup.index and not origin:
             origin = Index(setup.index, lambda settings: _never()).settings.origin
-        loaded = load(origin or None, device=setup.device)
+        loaded = load(origin or None, device=setup.device, calibration=setup.calibration)
         self.encoder: SharedEncoder = shared(loaded.encoder, told)
         self.model: Model = copy.copy(loaded)
         self.model.encoder = self.encoder

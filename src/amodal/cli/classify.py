@@ -15,6 +15,7 @@ def classify(
     pictures: list[Path] = typer.Argument(help="Pictures, or folders of them."),
     labels: str = typer.Option(help="Labels, separated by commas."),
     model: str = typer.Option("", help="A run folder or any CLIP-like model; by default the packaged one."),
+    calibration: Path | None = typer.Option(None, help="What `amodal calibrate --out` wrote, in place of its own."),
     top: int = typer.Option(5, min=1, help="How many labels to print for a picture."),
     device: str = typer.Option("auto", help="auto, cpu, cuda or mps."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object with every label."),
@@ -27,7 +28,7 @@ def classify(
     from amodal.data.folders import picture_files
 
     paths = [path for given in pictures for path in picture_files(given)]
-    loaded = open_model(model, device)
+    loaded = open_model(model, device, calibration)
     if "labels" not in loaded.calibrations:
         say("this model is not calibrated, so that its numbers are cosines; to calibrate it: amodal calibrate RUN")
     found = loaded.label(paths, [label.strip() for label in labels.split(",")])

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 def index(
     source: str = typer.Argument("", help="A folder of pictures, a caption table, shards, or `bundled`."),
     out: str = typer.Option("", help="The index: a folder, or the URL of an object store."),
-    model: str = typer.Option("", help="A run folder or any CLIP-like model; by default the packaged one."),
+    model: str = typer.Option(
+        "", help="A run folder or any CLIP-like model; by default the one that made the index, else the packaged one."
+    ),
     place: bool | None = typer.Option(None, "--place/--no-place", help="Keep where a photograph was taken, too."),
     embeddings: Path | None = typer.Option(None, help="Vectors that `amodal encode` wrote, to be used where they fit."),
     gone: bool = typer.Option(False, "--gone", help="What is not there is deleted, though its whole folder is away."),
     ray: str = typer.Option("", help="Read and embed on a Ray cluster: its address, `auto`, or `local` for a trial."),
     watch: bool = typer.Option(False, "--watch", help="Then keep up with the folder until stopped."),
     versions: bool = typer.Option(False, "--versions", help="List the versions of the index, and do nothing else."),
-    roll_back: int = typer.Option(0, help="Make the index what it was at this version, and do nothing else."),
+    roll_back: int | None = typer.Option(None, help="Make the index what it was at this version, and do nothing else."),
     forget: bool = typer.Option(False, "--forget", help="Delete older versions from the disk, and do nothing else."),
     device: str = typer.Option("auto", help="auto, cpu, cuda or mps."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
@@ -35,19 +37,22 @@ def index(
 
     if not out:
         raise UsageError("where is the index? name it: amodal index FOLDER --out INDEX")
-    if versions or roll_back or forget:
+    if versions or roll_back is not None or forget:
         _look_after(out, roll_back, forget, as_json)
         return
     if not source:
         raise UsageError("what is to be indexed? name it: amodal index FOLDER --out INDEX")
 
+    from amodal.search import check_watched
     from amodal.search import watch as keep_watch
 
+    if watch:
+        check_watched(source)
     _once(source, out, model, device, place, gone, embeddings, ray, as_json)
     if watch:
         say(f"watching {source}; Ctrl-C stops")
-        again = (source, out, model, device, None, gone, embeddings, ray, as_json)
-        keep_watch(source, lambda: _once(*again), ignored=out)
+        again = (source, out, model, device, None, False, embeddings, ray, as_json)
+        keep_watch(source, lambda: _once(*again), ignored=out, say=say)
 
 
 def _once(
@@ -61,8 +66,9 @@ def _once(
     ray: str,
     as_json: bool,
 ) -> None:
-    from amodal.search import model_revision, pictures_by_content, update
+    from amodal.search import PACKAGED_NAME, model_of, model_revision, pictures_by_content, update
 
+    model = "" if model == PACKAGED_NAME else model or model_of(out)
     done = update(
         out,
         source,
@@ -96,11 +102,11 @@ def _embedder(source: str, device: str) -> "Embedder":
     return amodal.load(source or None, device=device).embedder
 
 
-def _look_after(out: str, roll_back: int, forget: bool, as_json: bool) -> None:
+def _look_after(out: str, roll_back: int | None, forget: bool, as_json: bool) -> None:
     from amodal.search import Store
 
     store = Store(out)
-    if roll_back:
+    if roll_back is not None:
         store.roll_back(roll_back)
     if forget:
         store.forget()

@@ -1,5 +1,7 @@
 """amodal search: pictures of an index that fit words, or a picture."""
 
+from pathlib import Path
+
 import typer
 
 from amodal.cli.shown import open_model, print_json, say
@@ -14,8 +16,12 @@ def search(
     page: int = typer.Option(1, min=1, help="Which page of the results."),
     sort: str = typer.Option("score", help="score or date."),
     at_least: float | None = typer.Option(None, help="The cosine below which a picture is left out."),
-    paths: bool = typer.Option(False, "--paths", help="Print nothing but paths, one a line."),
+    probability_at_least: float | None = typer.Option(
+        None, min=0, max=1, help="The same for the probability, of words alone and with a calibrated model."
+    ),
+    paths: bool = typer.Option(False, "--paths", help="Print nothing but paths, one a line, near-duplicates too."),
     model: str = typer.Option("", help="A run folder or any CLIP-like model; by default the one that made the index."),
+    calibration: Path | None = typer.Option(None, help="What `amodal calibrate --out` wrote, in place of its own."),
     device: str = typer.Option("auto", help="auto, cpu, cuda or mps."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
@@ -28,7 +34,7 @@ def search(
     from amodal.search import Index
     from amodal.search.query import Order
 
-    opened = Index(index, lambda settings: open_model(model or settings.origin, device).embedder)
+    opened = Index(index, lambda settings: open_model(model or settings.origin, device, calibration).embedder)
     found = opened.search(
         query or [],
         minus=minus,
@@ -37,6 +43,7 @@ def search(
         page=page,
         sort=cast(Order, sort),
         at_least=at_least,
+        probability_at_least=probability_at_least,
     )
     for note in found.notes:
         say(note)
@@ -44,6 +51,5 @@ def search(
         print_json(found.to_json())
         return
     for result in found:
-        print(result.path if paths else result.line())
-    if not paths:
-        say(found.summary())
+        print(*([result.path, *result.copies] if paths else [result.line()]), sep="\n")
+    say(found.summary())

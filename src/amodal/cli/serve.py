@@ -10,6 +10,7 @@ from amodal.cli.shown import say
 def serve(
     model: str = typer.Option("", help="A run folder or any CLIP-like model; by default the index's, or the packaged."),
     index: str = typer.Option("", help="An index that `amodal index` made."),
+    calibration: Path | None = typer.Option(None, help="What `amodal calibrate --out` wrote, in place of its own."),
     reader: str = typer.Option("", help="The run of a reader, which finds words in pictures (`amodal ground`)."),
     runs: Path | None = typer.Option(None, help="A folder of runs, whose reports the page shows."),
     folder: list[Path] = typer.Option([], help="Pictures below it may be named by their path; may be given again."),
@@ -43,6 +44,7 @@ def serve(
         raise UsageError(f"there is no folder {absent[0]}; check the path")
     setup = Setup(
         model=model,
+        calibration=calibration,
         reader=reader,
         index=index,
         runs=runs,

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amodal.core.progress import speaks
@@ -52,11 +53,11 @@ def print_figures(figures: "Mapping[str, Figure]") -> None:
     Console().print(table)
 
 
-def open_model(model: str, device: str) -> "Model":
+def open_model(model: str, device: str, calibration: Path | None = None) -> "Model":
     """The model of --model, which is named to the person."""
     import amodal
 
-    loaded = amodal.load(model or None, device=device)
+    loaded = amodal.load(model or None, device=device, calibration=calibration)
     say(f"model: {loaded.name}")
     return loaded
 

@@ -1,7 +1,8 @@
 """Encoded pictures in, RGB pictures as a person sees them out; and references to where a picture's bytes lie.
 
 Refuses, as `BrokenPicture` with the reason, whatever is not a whole picture of a sane size. Fetches nothing and
-changes none of PIL's settings. Colour profiles are not applied: values are read as sRGB.
+changes none of PIL's settings, but with `amodal[heic]` PIL reads HEIF, too. Colour profiles are not applied: values are
+read as sRGB.
 """
 
 import hashlib
@@ -22,10 +23,13 @@ from amodal.core.errors import DataError
 MAX_PIXELS = 178_956_970
 """Width times height beyond which a picture is refused before anything is decoded (a decompression bomb)."""
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2"})
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".heic", ".heif"}
+)
 
-# Only formats PIL decodes by itself: EPS, for one, would start another program.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO")
+# Only formats PIL decodes by itself, and HEIF with `amodal[heic]`: EPS, for one, would start another program.
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "HEIF")
+_HEIF = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypheim", b"ftypheis", b"ftypmsf1")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -66,6 +70,10 @@ DECODE_ERRORS = (
 
 class BrokenPicture(DataError):
     """A picture that cannot be read: missing, empty, cut short, of an unknown format, or absurdly large."""
+
+
+class UnreadPicture(BrokenPicture):
+    """A picture that may well be whole: its bytes cannot be had now, or what reads its format is not installed."""
 
 
 def decode_picture(
@@ -119,9 +127,21 @@ def media_type(content: bytes) -> str:
         raise BrokenPicture(_what_it_looks_like(content)) from error
 
 
+def check_format(content: bytes) -> None:
+    """Raises UnreadPicture for a picture of a format that an extra reads which is not installed."""
+    if content[4:12] in _HEIF and "HEIF" not in _formats():
+        raise UnreadPicture(_what_it_looks_like(content))
+
+
 @lru_cache(maxsize=1)
 def _formats() -> tuple[str, ...]:
     Image.init()
+    try:
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    except ImportError:
+        pass  # what such a picture needs is said where one comes
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
@@ -177,8 +197,8 @@ def _what_it_looks_like(content: bytes) -> str:
     for signature, name in _SIGNATURES.items():
         if content.startswith(signature):
             return f"the picture begins like {name} but its header is damaged, cut short, or says zero pixels"
-    if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        return "the picture is HEIC, which is not read here; save it as JPEG or PNG"
+    if content[4:12] in _HEIF and "HEIF" not in _formats():
+        return "the picture is HEIC; to read it: pip install amodal[heic]"
     head = content[:40]
     if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head):
         return f"this is text, not a picture (it begins {head.decode('ascii')!r})"
@@ -330,7 +350,7 @@ def _read(path: Path, offset: int = 0, length: int | None = None) -> bytes:
             content = stream.read() if length is None else stream.read(length)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise BrokenPicture(f"{path}: cannot be read ({reason})") from error
+        raise UnreadPicture(f"{path}: cannot be read ({reason})") from error
     if length is not None and len(content) < length:
         raise BrokenPicture(f"{path}: ends {length - len(content)} bytes before the picture at byte {offset} does")
     return content

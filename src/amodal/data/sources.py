@@ -1,6 +1,7 @@
 """The one entrance to data: `open_table` looks at what a person points to and picks the reader."""
 
 import difflib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,10 +83,10 @@ def _open_annotated(path: Path, max_skipped: float) -> Table:
 
 
 def absolute_source(source: str) -> str:
-    """The same source for a process in any folder: a path made absolute."""
+    """The same source for a process in any folder, and however it was reached: the real path."""
     if source == BUNDLED or ADDRESS.match(source):
         return source
-    return str(Path(source).expanduser().absolute())
+    return os.path.realpath(Path(source).expanduser())
 
 
 def _file_reader(path: Path) -> Callable[[float], Table]:

@@ -7,10 +7,18 @@ from amodal.core.errors import RunError, UsageError
 from amodal.features import FeatureCache
 from amodal.inference.fused import FusedModel
 from amodal.inference.model import Model
-from amodal.recipes import SceneRecipe, is_foreign, load_any_model, load_run, read_calibration, read_recipe
+from amodal.recipes import (
+    SceneRecipe,
+    is_foreign,
+    lasting_name,
+    load_any_model,
+    load_run,
+    read_calibration,
+    read_recipe,
+)
 from amodal.recipes import load_fused as load_fused_run
-from amodal.recipes.catalogue import PACKAGED_NAME
 from amodal.runs import RunFolder
+from amodal.search import PACKAGED_NAME
 
 DEFAULT = Path(__file__).parent / "default"
 
@@ -39,7 +47,7 @@ def load(
         loaded = load_any_model(source, device=on, cache=kept)
     if calibration is not None and not calibration.is_file():
         raise UsageError(f"there is no file {calibration}; make it with: amodal calibrate --out {calibration}")
-    origin = "" if source is None else str(path.absolute() if path.is_dir() else source)  # or the name of a hub
+    origin = "" if source is None else lasting_name(source)
     packaged_text = loaded.recipe is not None and loaded.recipe.model.text.tower == "packaged"
     return Model(
         loaded.encoder,

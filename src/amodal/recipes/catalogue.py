@@ -12,14 +12,14 @@ from amodal.core.files import atomic_write
 from amodal.recipes.scene_schema import SceneRecipe, parse_scene_recipe
 from amodal.recipes.schema import Recipe, parse_recipe
 from amodal.runs import RunFolder
+from amodal.search import PACKAGED_NAME
 
 FOLDER = Path(__file__).parent
 SCENES = "scenes"
 """The source of recipes that learn from scenes."""
 
-PACKAGED_NAME = "packaged"
 PACKAGED = FOLDER.parent / "inference" / "default"
-"""The run that comes with the package, and what a recipe calls it."""
+"""The run that comes with the package."""
 
 
 def recipe_names() -> list[str]:

@@ -9,10 +9,11 @@ from amodal.core.errors import RecipeError
 from amodal.features import FeatureCache
 from amodal.objectives import InfoNCE
 from amodal.recipes.build import Built, build_model
-from amodal.recipes.catalogue import PACKAGED_NAME, start_folder
+from amodal.recipes.catalogue import start_folder
 from amodal.recipes.load import Loaded, load_run
 from amodal.recipes.schema import Recipe
 from amodal.runs import RunFolder
+from amodal.search import PACKAGED_NAME
 
 
 def build_from_start(recipe: Recipe, folder: RunFolder, begun: Loaded, cache: FeatureCache) -> Built:

@@ -7,9 +7,9 @@ from amodal.search.absent import foreign, nonsense
 from amodal.search.blocks import Cluster
 from amodal.search.calibration import BEST, Calibration, Spread
 from amodal.search.cluster import RayCluster
-from amodal.search.embedder import Embedder, model_revision
+from amodal.search.embedder import PACKAGED_NAME, Embedder, model_revision
 from amodal.search.index import Index
-from amodal.search.indexing import Updated, update
+from amodal.search.indexing import Updated, model_of, update
 from amodal.search.judged import calibration_figures
 from amodal.search.layout import Settings, Version
 from amodal.search.mining import NONE, Exact, Guard, Indexed, Nearest, mine
@@ -24,11 +24,12 @@ from amodal.search.vectors import (
     read_stamp,
     read_vectors,
 )
-from amodal.search.watching import watch
+from amodal.search.watching import check_watched, watch
 
 __all__ = [
     "BEST",
     "NONE",
+    "PACKAGED_NAME",
     "Calibration",
     "Cluster",
     "Embedder",
@@ -55,10 +56,12 @@ __all__ = [
     "Version",
     "Words",
     "calibration_figures",
+    "check_watched",
     "draw_trials",
     "foreign",
     "learn",
     "mine",
+    "model_of",
     "model_revision",
     "nonsense",
     "pictures_by_content",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from amodal.data.pictures import BrokenPicture
+from amodal.data.pictures import BrokenPicture, UnreadPicture, check_format
 from amodal.data.rows import Row, SkipLog
 from amodal.search.embedder import Embedder
 from amodal.search.rows import packed, row_of
@@ -34,11 +34,12 @@ class Made(NamedTuple):
 
 class ReadBlock(NamedTuple):
     """rows: path -> its row, but for what its content decides; made: content -> that, of contents that were not known;
-    broken: path -> why it cannot be read."""
+    broken: path -> why it cannot be read; later: those of them that may be whole, to be tried again."""
 
     rows: Mapping[str, dict[str, Any]]
     made: Mapping[str, Made]
     broken: Mapping[str, str]
+    later: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class BlockReader:
     ) -> ReadBlock:
         """embedder: called when a content is new; known: contents of which nothing has to be made; given: those whose
         vectors are known, called when a content is new."""
-        read, broken = _read(block)
+        read, broken, later = _read(block)
         fresh = {content: picture for content, picture in read.values() if content not in known}
         made, reasons = _make(fresh, embedder, given) if fresh else ({}, {})
         broken |= {path: reasons[content] for path, (content, _) in read.items() if content in reasons}
@@ -70,7 +71,7 @@ class BlockReader:
             for path, (content, picture) in read.items()
             if content not in reasons
         }
-        return ReadBlock(rows, made, broken)
+        return ReadBlock(rows, made, broken, later)
 
 
 class Cluster(Protocol):
@@ -91,17 +92,20 @@ class Cluster(Protocol):
         ...
 
 
-def _read(block: Block) -> tuple[dict[str, tuple[str, ReadPicture]], dict[str, str]]:
-    """path -> its content's name and its bytes; path -> why there are none."""
-    read, broken = {}, {}
+def _read(block: Block) -> tuple[dict[str, tuple[str, ReadPicture]], dict[str, str], set[str]]:
+    """path -> its content's name and its bytes; path -> why there are none; those of them that may be whole."""
+    read, broken, later = {}, {}, set()
     for path, entry in block.items():
         try:
             picture = ReadPicture(entry.picture.content())
+            check_format(picture.data)
         except BrokenPicture as error:
             broken[path] = str(error)
+            if isinstance(error, UnreadPicture):
+                later.add(path)
         else:
             read[path] = hashlib.sha256(picture.data).hexdigest(), picture
-    return read, broken
+    return read, broken, later
 
 
 def _make(

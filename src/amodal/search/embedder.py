@@ -11,6 +11,7 @@ import amodal
 from amodal.data.rows import Row, SkipLog
 from amodal.search.calibration import Calibration
 
+PACKAGED_NAME = "packaged"
 _PACKAGED = Path(amodal.__file__).parent / "inference" / "default"
 _DECIDING = (".safetensors", ".yaml", ".json", ".bin", ".pth", ".txt", ".model")
 
@@ -39,9 +40,10 @@ class Embedder:
 def model_revision(source: str) -> str:
     """What a model's folder holds, told without opening it: names, sizes and times of its files, and our version.
 
-    source: a folder, "" for the packaged model; -> "" for anything else, which can only be opened to be known.
+    source: a folder, as `hf:FOLDER` too, "" for the packaged model; -> "" for anything else, which can only be opened
+    to be known.
     """
-    folder = Path(source) if source else _PACKAGED
+    folder = Path(source.removeprefix("hf:")) if source else _PACKAGED
     if not folder.is_dir():
         return ""
     files = sorted(path for path in folder.iterdir() if path.suffix in _DECIDING)

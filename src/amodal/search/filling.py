@@ -64,17 +64,18 @@ class Filling:
             return {}
         columns = self.store.attribute_columns(self.table, self.found.attributes)
         reader, broken = BlockReader(columns, self.store.columns(self.table), place), Broken()
-        self._rows_of = Counter(content for _, content in self.store.known(self.table).values())
+        self._rows_of = Counter(content for mark, content in self.store.known(self.table).values() if mark)
         with progress("Indexing", len(wanted), "pictures") as bar:
             done, count, started = 0, len(wanted), time.monotonic()
             while wanted:
                 again: list[str] = []
                 for read in self._read(reader, _blocks(self.found, wanted)):
                     again += self._commit(read)
-                    broken |= {path: (self.found.marks[path], reason) for path, reason in read.broken.items()}
+                    marks = {**self.found.marks} | dict.fromkeys(read.later, "")  # no mark: tried again by every run
+                    broken |= {path: (marks[path], reason) for path, reason in read.broken.items()}
                     done += len(read.rows) + len(read.broken)
                     bar.update(len(read.rows) + len(read.broken))
-                    if done == FIRST < count and self.cluster is None:
+                    if done == FIRST < count and self.cluster is None and self.counts.embedded:
                         left = clock((count - done) * (time.monotonic() - started) / done)
                         say(
                             f"{count:,} pictures to read: {done / (time.monotonic() - started):,.0f}/s, about {left} "

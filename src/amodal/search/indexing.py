@@ -1,8 +1,7 @@
 """`update`: an index brought up to what its sources hold. Only new and changed pictures are opened, only new contents
 are embedded; every step is a commit, so that a run killed anywhere leaves what answers, and the next one goes on."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from amodal.core.errors import DataError
-from amodal.core.files import only_one
 from amodal.data.rows import Skipped
 from amodal.search.approximate import GROWN, QUERIES, choose
 from amodal.search.blocks import Cluster
 from amodal.search.embedder import Embedder
 from amodal.search.filling import Counts, Filling
+from amodal.search.lance import alone, refuse_unfit
 from amodal.search.layout import Settings
 from amodal.search.seen import Seen, forget_seen, keep_seen, read_seen
-from amodal.search.store import Store, refuse_unfit
+from amodal.search.store import Store
 from amodal.search.survey import Survey, survey
 
 
@@ -84,32 +83,33 @@ def update(
     if seen is not None and revision and _nothing_changed(seen, found, revision, kept):
         return _as_before(seen)
     refuse_unfit(where)
-    with _alone(where):
+    with alone(where):
         run = _Update(Store(where, create=True), embedder, revision, place, gone, given, cluster, say)
         return run(found, kept)
 
 
+def model_of(where: str) -> str:
+    """What opens the model that made an index: "" for the packaged one, and where there is no index yet."""
+    seen = read_seen(where)
+    if seen is not None:
+        return seen.origin
+    refuse_unfit(where)
+    if "://" not in where and not Path(where).is_dir():
+        return ""
+    found = Store(where, create=True).growing()
+    return "" if found is None else found[1].origin
+
+
 def _nothing_changed(seen: Seen, found: Survey, revision: str, place: bool) -> bool:
     same = seen.revision == revision and seen.place == place and seen.marks.get(found.source) == found.marks
-    return same and bool(found.marks)
+    told = {(each["path"], each["reason"]) for each in seen.answer["skipped"]}
+    return same and bool(found.marks) and told.issuperset(found.skipped)
 
 
 def _as_before(seen: Seen) -> Updated:
     skipped = tuple(Skipped(each["path"], each["reason"]) for each in seen.answer["skipped"])
     nothing = dict.fromkeys(("added", "changed", "known", "embedded", "deleted"), 0)
     return Updated(**{**seen.answer, **nothing, "skipped": skipped, "away": tuple(seen.answer["away"])})
-
-
-@contextmanager
-def _alone(where: str) -> Iterator[None]:
-    """One writer at a time, on one machine."""
-    if "://" in where:
-        yield
-        return
-    with only_one(Path(where) / "lock") as held:
-        if not held:
-            raise DataError(f"{where} is being changed by another process; wait for it, or stop it")
-        yield
 
 
 class _Update:
@@ -201,7 +201,6 @@ class _Update:
         skipped = store.skipped(found.source)
         old = {path: mark for path, (mark, _) in [*skipped.items(), *known.items()]}
         wanted = [path for path, mark in found.marks.items() if old.get(path) != mark]
-        self.marks[found.source] = found.marks
         self._check_there(found, known)
         filling = Filling(
             store, table, found, known, self.counts, lambda: self.embedder, lambda: self._given, self.cluster
@@ -211,6 +210,7 @@ class _Update:
             path: each for path, each in skipped.items() if found.marks.get(path) == each[0] and path not in broken
         }
         store.keep_skipped(found.source, {**still, **broken})
+        self.marks[source] = {path: mark for path, mark in found.marks.items() if broken.get(path, (mark,))[0] == mark}
         self.skipped += [Skipped(path, reason) for path, (_, reason) in sorted({**still, **broken}.items())]
         self.skipped += found.skipped
         absent = [path for path in known if path not in found.marks]
@@ -267,7 +267,7 @@ class _Update:
         done = replace(done, version=last.number)
         if settings.revision and not self.away:
             marks = self._all_marks(table, sources)
-            keep_seen(store.where, Seen(settings.revision, settings.place, marks, done.to_json()))
+            keep_seen(store.where, Seen(settings.origin, settings.revision, settings.place, marks, done.to_json()))
         return done
 
     def _all_marks(self, table: str, sources: Sequence[str]) -> dict[str, Mapping[str, str]]:

@@ -28,6 +28,9 @@ BUILT_IN = pa.schema(
         ("look", pa.binary()),
     ]
 )
+HIDDEN = ("source", "path", "file", "mark", "content", "words", "vector", "look")
+"""Columns that are no attributes."""
+
 BY_CONTENT = ("vector", "look")
 """Columns that a picture's content alone decides, and that cost a model and a decoding."""
 

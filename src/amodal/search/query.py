@@ -12,7 +12,9 @@ from amodal.core.errors import UsageError
 from amodal.data.looks import AGREE, CELLS, FLAT, GREY_SIDE, RADIUS, alike, distance
 from amodal.data.pictures import PICTURE_SUFFIXES
 
-_WEIGHT = re.compile(r"^(?P<what>.*\S)\s*:\s*(?P<weight>\d*\.?\d+)$", re.DOTALL)
+_WEIGHT = re.compile(r"^(?P<what>.*(?:[^\s\d]|\S\s))\s*:\s*(?P<weight>\d*\.?\d+)$", re.DOTALL)
+"""Of "snow:0.5", but not of "the clock at 10:30": behind a figure the colon needs a space before it."""
+
 _GREY, _COLOUR = GREY_SIDE**2, 2 * CELLS**2
 Order = Literal["score", "date"]
 
@@ -60,7 +62,11 @@ class Result:
         """For people: path, score, and what else is to know."""
         chance = "" if self.probability is None else f"  {self.probability:.0%}"
         score = "" if self.score is None else f"  {self.score:.3f}"
-        notes = ["by name"] * self.exact + ([f"and {len(self.copies)} like it"] if self.copies else [])
+        notes = (
+            ["by name"] * self.exact
+            + ["weak"] * self.weak
+            + ([f"and {len(self.copies)} like it"] if self.copies else [])
+        )
         return f"{self.path}{score}{chance}{'  (' + ', '.join(notes) + ')' if notes else ''}"
 
     def to_json(self) -> dict[str, Any]:
@@ -91,6 +97,8 @@ class Page:
     def summary(self) -> str:
         """For people: which page this is, of how many pictures."""
         told = f"page {self.page}: {len(self)} results, of {self.total:,} pictures in all"
+        cosines = any(each.score is not None and each.probability is None for each in self)
+        told += "; scores are cosines" if cosines else ""
         told += f"; more with --page {self.page + 1}" if self.more else ""
         return f"no good match; {told}" if self.no_match else told
 
@@ -110,17 +118,23 @@ def term(text: Any, sign: float = 1.0) -> Term:
             return Term(found["what"], sign * float(found["weight"]))
         if not text.strip():
             raise UsageError("a term of the query is empty; give words or a picture")
+    elif text is None or isinstance(text, int | float):
+        raise UsageError(f"a term of the query is words or a picture, and not {text!r}")
     return Term(text, sign)
 
 
 def is_picture(text: str) -> bool:
-    """Whether a term names a picture file. Raises UsageError for one that is not there."""
+    """Whether a term names a picture file. Raises UsageError for the path of one that is not there, and for a file that
+    is no picture; a mere name is looked for like any words."""
     path = Path(text)
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
-        return False
-    if not path.is_file():
-        raise UsageError(f"there is no picture {text}; check the path")
-    return True
+    is_there = bool(path.suffix) and "\n" not in text and path.is_file()
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        if not is_there and len(path.parts) > 1:
+            raise UsageError(f"there is no picture {text}; check the path")
+        return is_there
+    if is_there:
+        raise UsageError(f"{text} is a file and no picture that can be read; save it as JPEG or PNG")
+    return False
 
 
 def combined(terms: Sequence[Term], vectors_TD: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """What is kept of a picture: its row, from what its file and its table say."""
 
 import os
+import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]")
+"""Letters of Thai, Lao, Burmese, Khmer, Japanese and Chinese."""
+
+
 def packed(look: Look) -> bytes:
     """A look as bytes: hash, deviation, grey picture, colours; `query.Copies` reads it."""
     head = np.array([look.hash], "<u8").tobytes() + np.array([look.deviation], "<f8").tobytes()
@@ -24,9 +30,12 @@ def packed(look: Look) -> bytes:
 
 
 def words_of(*texts: str) -> str:
-    """Words to be looked up exactly: in small letters, each between spaces."""
-    joined = "".join(letter if letter.isalnum() else " " for letter in " ".join(texts).casefold())
-    return f" {' '.join(joined.split())} "
+    """Words to be looked up exactly: in small letters, each between spaces, and each letter of a script that writes
+    none between its words."""
+    plain = unicodedata.normalize("NFKC", " ".join(texts)).casefold()
+    kept = "".join(letter if letter.isalnum() or unicodedata.category(letter)[0] == "M" else " " for letter in plain)
+    apart = _UNSPACED.sub(r" \g<0> ", kept)
+    return f" {' '.join(apart.split())} "
 
 
 def row_of(

@@ -8,16 +8,17 @@ from typing import Any
 
 from amodal.core.files import atomic_write
 
-_FORMAT = 1
+_FORMAT = 2
 MOST = 1_000_000
 """Paths beyond which the file is not kept: reading it would take as long as the database."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The state after a whole run. revision: of the model; place: whether positions are kept; marks: source -> path ->
-    mark, see `Survey`; answer: what the run said in the end."""
+    """The state after a whole run. origin: what opens the model; revision: of its files; place: whether positions are
+    kept; marks: source -> path -> mark, see `Survey`; answer: what the run said in the end."""
 
+    origin: str
     revision: str
     place: bool
     marks: Mapping[str, Mapping[str, str]]

@@ -1,4 +1,4 @@
-"""The tables of an index, in LanceDB (`amodal[search]`, imported here alone): every change is one commit or none.
+"""The tables of an index: every change is one commit or none.
 
 pictures-FINGERPRINT: a row a picture, of one model; skipped: what could not be read; versions:
 a row each time an index was complete. The last of these rows says which table answers and what it was made with.
@@ -7,10 +7,7 @@ N rows · D width of the joint space
 """
 
 import json
-import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from amodal.core.errors import DataError, UsageError
+from amodal.search.lance import alone, filtered, lancedb, optimize, told
 from amodal.search.layout import (
     BUILT_IN,
     BY_CONTENT,
@@ -39,9 +37,6 @@ _PICTURES, _SKIPPED, _VERSIONS = "pictures-", "skipped", "versions"
 _EVER = timedelta(days=36500)
 _MOST_TABLES = 1000
 _READ = 64  # rows of a list that are read at once
-_ANSWER = re.compile("<Message>(.*?)</Message>")
-"""What an object store says went wrong, within all that is said of it."""
-
 _FRAGMENTS = 64
 """Pieces of a table from which they are put together."""
 
@@ -60,9 +55,9 @@ class Store:
         local = "://" not in self.where
         if local and not self.create and not Path(self.where).is_dir():
             raise DataError(f"there is no index at {self.where}; make one with: amodal index FOLDER --out {self.where}")
-        with _told(self.where):
+        with told(self.where):
             self.thumbnails = Thumbnails(self.where)
-            self._connection = _lancedb().connect(self.where)
+            self._connection = lancedb().connect(self.where)
             self._names = set(self._connection.list_tables(limit=_MOST_TABLES).tables)
         if not self.create and not self._names:
             raise DataError(f"{self.where} holds no index; make one with: amodal index FOLDER --out {self.where}")
@@ -128,7 +123,7 @@ class Store:
             if column not in schema.names
         }
         if fresh:
-            with _told(self.where):
+            with told(self.where):
                 self._table(name).add_columns(pa.schema(list(fresh.values())))
         return named
 
@@ -159,7 +154,7 @@ class Store:
         empty = dict.fromkeys(schema.names)
         whole = [{**empty, **row, "vector": np.asarray(row["vector"], np.float16)} for row in rows]
         data = pa.Table.from_pylist(whole, schema=schema)
-        with _told(self.where):
+        with told(self.where):
             if known:
                 merge = table.merge_insert(["source", "path"]).when_matched_update_all().when_not_matched_insert_all()
                 merge.execute(data)
@@ -169,13 +164,14 @@ class Store:
     def remove(self, name: str, source: str, paths: Sequence[str]) -> None:
         """Deletes the rows of these paths. One commit."""
         if paths:
-            with _told(self.where):
+            with told(self.where):
                 self._table(name).delete(f"source = {quoted(source)} AND path IN ({', '.join(map(quoted, paths))})")
 
     def count(self, name: str, where: str = "") -> int:
         """Rows of a table, or those for which the filter holds. Raises UsageError for a wrong one."""
-        with _filtered():
-            return self._table(name).count_rows(where or None)
+        table = self._table(name)
+        with filtered(table):
+            return table.count_rows(where or None)
 
     def skipped(self, source: str) -> dict[str, tuple[str, str]]:
         """path -> (mark, reason) of what could not be read."""
@@ -191,7 +187,7 @@ class Store:
         table = self._made(_SKIPPED, LEFT_OUT)
         others = [row for row in table.to_arrow().to_pylist() if row["source"] != source]
         rows = [{"source": source, "path": path, "mark": mark, "reason": why} for path, (mark, why) in found.items()]
-        with _told(self.where):
+        with told(self.where):
             table.add(pa.Table.from_pylist([*others, *rows], schema=LEFT_OUT), mode="overwrite")
 
     def complete(self, name: str, did: str, settings: Settings) -> Version:
@@ -208,7 +204,7 @@ class Store:
             settings=settings,
         )
         row = {**vars(version), "settings": json.dumps(asdict(settings))}
-        with _told(self.where):
+        with told(self.where):
             self._made(_VERSIONS, LOG).add(pa.Table.from_pylist([row], schema=LOG))
         return version
 
@@ -219,27 +215,36 @@ class Store:
             there = f"it has 1 to {max(versions)}" if versions else "it has none yet"
             raise UsageError(f"{self.where} has no version {number}; {there}")
         wanted = versions[number]
-        forget_seen(self.where)
-        table = self._table(wanted.table)
-        with _told(self.where):
-            table.checkout(wanted.version)
-            table.restore()
-        self.thumbnails.keep_only(self.contents(wanted.table))
-        return self.complete(wanted.table, f"rolled back to version {number}", wanted.settings)
+        with alone(self.where):
+            forget_seen(self.where)
+            table = self._table(wanted.table)
+            with told(self.where):
+                table.checkout(wanted.version)
+                table.restore()
+            self._without_thumbnails(wanted.table)
+            return self.complete(wanted.table, f"rolled back to version {number}", wanted.settings)
+
+    def _without_thumbnails(self, name: str) -> None:
+        """Drops thumbnails that are on no row, and has rows that lost theirs read again by the next update."""
+        contents = self.contents(name)
+        lost = contents - self.thumbnails.keep_only(contents)
+        if lost:
+            with told(self.where):
+                self._table(name).update(where=f"content IN ({', '.join(map(quoted, lost))})", values={"mark": ""})
 
     def forget(self) -> None:
         """Deletes all versions but the one that answers, and what only they held, from the disk too."""
         current = self.current()
         if current is None:
             return
-        forget_seen(self.where)
-        with _told(self.where):
+        with alone(self.where), told(self.where):
+            forget_seen(self.where)
             for name in self._names - {_SKIPPED, _VERSIONS, current.table}:
                 self._connection.drop_table(name)
             self._names = set(self._connection.list_tables(limit=_MOST_TABLES).tables)
             self.tidy(current.table, _EVER, always=True)
             for name in self._names:
-                _optimize(self._table(name), timedelta(0))
+                optimize(self._table(name), timedelta(0))
             self._table(_VERSIONS).delete("true")
             self.complete(current.table, "older versions forgotten", current.settings)
 
@@ -247,8 +252,8 @@ class Store:
         """Puts the pieces of a table together where there are many, and takes new rows into its index."""
         table = self._table(name)
         if always or table.stats()["fragment_stats"]["num_fragments"] > _FRAGMENTS or table.list_indices():
-            with _told(self.where):
-                _optimize(table, age)
+            with told(self.where):
+                optimize(table, age)
 
     def nearest(
         self,
@@ -276,7 +281,7 @@ class Store:
             query = query.distance_range(upper_bound=1 - at_least)
         if where:
             query = query.where(f"({where})", prefilter=True)
-        rows = self.asked(query.select([*columns, "_distance"]))
+        rows = self._asked(name, query.select([*columns, "_distance"]))
         for row in rows:
             row["score"] = 1 - row.pop("_distance")
         return sorted(rows, key=lambda row: (-row["score"], row["source"], row["path"]))
@@ -284,7 +289,7 @@ class Store:
     def rows(self, name: str, columns: Sequence[str], *, where: str = "", limit: int = 0) -> list[dict[str, Any]]:
         """All rows for which a filter in SQL holds, or `limit` of them. Raises UsageError for a wrong one."""
         query = self._table(name).search().select(list(columns)).limit(limit or self.count(name) + 1)
-        return self.asked(query.where(where) if where else query)
+        return self._asked(name, query.where(where) if where else query)
 
     def listed(
         self, name: str, columns: Sequence[str], *, where: str = "", newest: bool = False
@@ -310,11 +315,6 @@ class Store:
         for score, row in zip(order["score"], _taken(table, order["_rowid"].to_pylist(), columns), strict=True):
             yield {**row, "score": score.as_py()}
 
-    def asked(self, query: Any) -> list[dict[str, Any]]:
-        """The rows of a query. Raises UsageError for what is wrong with its filter."""
-        with _filtered():
-            return query.to_arrow().to_pylist()
-
     def vectors(self, name: str, count: int) -> np.ndarray:
         """So many vectors from all over a table, the same ones each time. -> (N, D)"""
         table, rows = self._table(name), self.count(name)
@@ -325,9 +325,9 @@ class Store:
 
     def build_approximate(self, name: str, kind: str) -> None:
         """An approximate index over the vectors, in the place of any other."""
-        index = _lancedb().index
+        index = lancedb().index
         config = {"IVF_RQ": index.IvfRq, "IVF_HNSW_SQ": index.HnswSq, "IVF_PQ": index.IvfPq}[kind]
-        with _told(self.where):
+        with told(self.where):
             self._table(name).create_index("vector", config=config(distance_type="cosine"), replace=True)
 
     def index_bytes(self, name: str) -> int:
@@ -343,14 +343,18 @@ class Store:
     def _table(self, name: str) -> Any:
         """A table as it is now."""
         if name not in self._opened:
-            with _told(self.where):
+            with told(self.where):
                 self._opened[name] = self._connection.open_table(name)
         self._opened[name].checkout_latest()
         return self._opened[name]
 
+    def _asked(self, name: str, query: Any) -> list[dict[str, Any]]:
+        with filtered(self._opened[name]):
+            return query.to_arrow().to_pylist()
+
     def _held(self, name: str) -> Any:
         """A table that stays as it is now, whatever is committed to it."""
-        with _told(self.where):
+        with told(self.where):
             table = self._connection.open_table(name)
             table.checkout(table.version)
         return table
@@ -358,7 +362,7 @@ class Store:
     def _found(self, table: Any, columns: Sequence[str], where: str) -> pa.Table:
         """All rows for which a filter holds, with `_rowid`."""
         query = table.search().select(list(columns)).with_row_id(True).limit(table.count_rows() + 1)
-        with _filtered():
+        with filtered(table):
             return (query.where(where) if where else query).to_arrow()
 
     def _made(self, name: str, schema: pa.Schema) -> Any:
@@ -367,7 +371,7 @@ class Store:
         return self._table(name)
 
     def _create(self, name: str, schema: pa.Schema) -> None:
-        with _told(self.where):
+        with told(self.where):
             self._opened[name] = self._connection.create_table(name, schema=schema, exist_ok=True)
         self._names.add(name)
 
@@ -385,47 +389,3 @@ def _vectors(found: pa.Table) -> np.ndarray:
     """-> (N, D)"""
     vector = found["vector"].combine_chunks()
     return vector.flatten().to_numpy(zero_copy_only=False).reshape(len(found), -1).astype(np.float32)
-
-
-def refuse_unfit(where: str) -> None:
-    """Raises UsageError for a folder of something else, and without LanceDB: before anything is written there."""
-    _lancedb()
-    folder = Path(where)
-    inside = {path.name for path in folder.iterdir()} if "://" not in where and folder.is_dir() else set()
-    if inside - {"lock", "seen.json", "thumbnails"} and not any(name.endswith(".lance") for name in inside):
-        raise UsageError(f"{where} holds other files and no index; name a new folder with --out")
-
-
-def _optimize(table: Any, age: timedelta) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that older versions go is what is asked for
-        table.optimize(cleanup_older_than=age, delete_unverified=age == timedelta(0))
-
-
-def _lancedb() -> Any:
-    try:
-        import lancedb
-        import lancedb.index
-    except ImportError as error:
-        raise UsageError("an index needs LanceDB; install it with: pip install amodal[search]") from error
-    return lancedb
-
-
-@contextmanager
-def _filtered() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        said = str(error).removeprefix("Invalid input, ").replace("Schema error: ", "")
-        raise UsageError(f"the filter cannot be used: {said}") from error
-
-
-@contextmanager
-def _told(where: str) -> Iterator[None]:
-    """What LanceDB cannot do, with the place: a full disk, no permission, an object store that does not answer."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        said = _ANSWER.search(str(error))
-        reason = said[1] if said else str(error).partition(", location: ")[0]
-        raise DataError(f"{where}: {reason}; check the place, its free space and your permissions") from error

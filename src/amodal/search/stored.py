@@ -10,7 +10,7 @@ from PIL import Image
 from pyarrow import fs
 
 from amodal.core.errors import DataError
-from amodal.data.pictures import PICTURE_SUFFIXES, BrokenPicture, decode_picture
+from amodal.data.pictures import PICTURE_SUFFIXES, UnreadPicture, decode_picture
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class StoredPicture:
             with files.open_input_stream(f"{root}/{self.path}") as stream:
                 return stream.read()
         except (OSError, pa.ArrowException) as error:
-            raise BrokenPicture(f"{self.address}: cannot be read ({error})") from error
+            raise UnreadPicture(f"{self.address}: cannot be read ({error})") from error
 
     def image(self, at_least: int | None = None) -> Image.Image:
         """Decoded as `decode_picture` does it. Raises BrokenPicture."""

@@ -57,11 +57,13 @@ class Thumbnails:
         """Deletes those that are there."""
         self._each(self._delete, map(self._path, contents))
 
-    def keep_only(self, contents: set[str]) -> None:
-        """Deletes all others."""
+    def keep_only(self, contents: set[str]) -> set[str]:
+        """Deletes all others. -> the contents that have one"""
         selector = fs.FileSelector(self._root, allow_not_found=True, recursive=True)
         found = [each for each in self._files.get_file_info(selector) if each.is_file and each.path != self._unfinished]
-        self._each(self._delete, (each.path for each in found if each.base_name.partition(".")[0] not in contents))
+        of = {each.path: each.base_name.partition(".")[0] for each in found}
+        self._each(self._delete, (path for path, content in of.items() if content not in contents))
+        return contents.intersection(of.values())
 
     def begin(self) -> bool:
         """Notes that changes begin. -> whether those before them were never finished, and may have left some behind"""
