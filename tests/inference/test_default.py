@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,11 +11,11 @@ from amodal.data.bundled import photos
 from amodal.data.sources import open_table
 from amodal.features import FeatureCache
 from amodal.inference.door import DEFAULT
-from amodal.recipes import encoded_pairs, evaluate_run, trials_of
+from amodal.recipes import encoded_pairs, evaluate_run, read_calibration, trials_of
 from amodal.recipes.calibrate import KINDS
 from amodal.runs import RunFolder, read_card
 from amodal.runs.folder import read_json
-from amodal.search import calibration_figures
+from amodal.search import Spread, calibration_figures
 
 
 def test_photographs_without_any_training(tmp_path: Path) -> None:
@@ -75,3 +76,15 @@ def test_the_card_can_be_reproduced(tmp_path: Path) -> None:
     for name, figure in told.items():
         # the packaged heads are kept in half precision: a query in a hundred may change places
         assert found[name].value == pytest.approx(figure.value, abs=1.0 if "rank" in name else 0.01), name
+
+
+@pytest.mark.parametrize("kind", ["words", "labels"])
+def test_a_single_picture_or_label_is_judged_by_its_score(kind: str) -> None:
+    calibration = read_calibration(DEFAULT / "calibration.json")[kind]
+    score_QK = np.linspace(-0.3, 0.9, 25)[:, None]
+    spread = Spread.of_scores(score_QK)
+    presence_Q = calibration.presence(score_QK, spread)[:, 0]
+    chance_Q = calibration.probability(score_QK, spread)[:, 0]
+    assert (np.diff(presence_Q) > -0.01).all()
+    assert (np.diff(chance_Q) > -0.01).all()
+    assert calibration.no_match(score_QK[[0, -1]], Spread.of_scores(score_QK[[0, -1]])).tolist() == [True, False]

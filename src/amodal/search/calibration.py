@@ -35,6 +35,10 @@ class Spread(NamedTuple):
         return cls(score_QN.mean(axis=1), score_QN.std(axis=1), score_QN.shape[1])
 
 
+_MEAN = 3
+"""Where `evidence` holds the mean over the library."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """What was learnt of one model and one kind of query (words to pictures, or picture to labels).
@@ -55,18 +59,28 @@ class Calibration:
 
         score_QK: of each query its best scores, best first (at least `BEST`, or as many as the library holds).
         """
-        return self.fits(evidence(score_QK, spread))
+        return self.fits(self._evidence(score_QK, spread))
 
     def presence(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
         """The chance that anything fits, were each answer the best of those asked about. Arguments as in
         `probability`. -> (Q, K)"""
-        return self.present(evidence(score_QK, spread))
+        return self.present(self._evidence(score_QK, spread))
 
     def no_match(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
         """Whether to say that nothing fits; of an empty library always. Arguments as in `probability`. -> (Q,) bool"""
         if score_QK.shape[1] == 0:
             return np.ones(len(score_QK), bool)
         return self.presence(score_QK[:, :BEST], spread)[:, 0] < self.cut
+
+    def _evidence(self, score_QK: np.ndarray, spread: Spread) -> np.ndarray:
+        """Of a library of a single thing as if an ordinary one stood beside it: alone, a score can be judged by
+        nothing."""
+        if spread.count != 1 or score_QK.shape[1] != 1:
+            return evidence(score_QK, spread)
+        ordinary = self.fits.centre[_MEAN]
+        both_Q2 = -np.sort(-np.c_[score_QK, np.full(len(score_QK), ordinary)])
+        known_Q2F = evidence(both_Q2, Spread.of_scores(both_Q2))
+        return np.where((score_QK >= ordinary)[..., None], known_Q2F[:, :1], known_Q2F[:, 1:])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
