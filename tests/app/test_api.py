@@ -99,13 +99,19 @@ def test_search_agrees_with_the_index(served: Any, gallery: Path, model: Any) ->
     assert not {each["content"] for each in told["results"]} & {each["content"] for each in second["results"]}
 
 
-def test_pictures_are_asked_for_in_three_ways(served: Any) -> None:
+def test_pictures_are_asked_for_in_four_ways(served: Any) -> None:
     path = next(served.folder.glob("red-square-*.png"))
     content = contents(served)[path.name]
     for picture in (upload(path), {"path": path.name}, {"path": str(path)}, {"content": content}):
         found = served.post("/api/search", {"terms": [{"picture": picture}], "top": 1}).json()
         assert found["results"][0]["content"] == content
         assert found["results"][0]["score"] == pytest.approx(1, abs=1e-3)
+    vectors = served.post("/api/encode", {"pictures": [upload(path)]}).json()["pictures"]
+    found = served.post("/api/search", {"terms": [{"picture": {"vector": vectors[0]}}], "top": 1}).json()
+    assert found["results"][0]["content"] == content
+    for vector in (vectors[0][1:], [0.0] * len(vectors[0])):
+        refused = served.post("/api/search", {"terms": [{"picture": {"vector": vector}}]})
+        assert (refused.status_code, refused.json()["error"]["field"]) == (422, "terms.0.picture.vector")
     away = served.post(
         "/api/search", {"terms": [{"picture": {"content": content}}, {"words": "a red square", "weight": -1.0}]}
     )

@@ -28,7 +28,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 COOKIE = "amodal_token"
-OPEN_TO_ALL = ("/health",)
+OPEN_TO_ALL = ("/health", "/")
+PAGE = "/page/"
+"""Files of the page hold nothing secret, and it says what is missing better than a bare answer."""
+
 STREAMS = ("/api/index/progress",)
 """Answers that take as long as what they tell of."""
 
@@ -194,7 +197,8 @@ class _Request:
         return True
 
     def _check_token(self) -> None:
-        if not self.guard.door.token or self.scope["path"] in OPEN_TO_ALL:
+        path = self.scope["path"]
+        if not self.guard.door.token or path in OPEN_TO_ALL or path.startswith(PAGE):
             return
         kind, _, bearer = self.headers.get("authorization", "").partition(" ")
         try:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SHA256 = r"^[0-9a-f]{64}$"
+MOST_NUMBERS = 65_536
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -14,16 +15,17 @@ class _Message(BaseModel):
 
 class PictureIn(_Message):
     """A picture: `data` holds the file in base64, `content` names one of the index by its SHA-256, `path` one below a
-    folder that was named when the service started. One of the three."""
+    folder that was named when the service started, `vector` is what `/api/encode` said of it. One of the four."""
 
     data: Annotated[str, Field(min_length=1)] | None = None
     content: Annotated[str, Field(pattern=SHA256)] | None = None
     path: Text | None = None
+    vector: Annotated[list[float], Field(min_length=1, max_length=MOST_NUMBERS)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "PictureIn":
-        if sum(each is not None for each in (self.data, self.content, self.path)) != 1:
-            raise ValueError("give one of data, content and path")
+        if sum(each is not None for each in (self.data, self.content, self.path, self.vector)) != 1:
+            raise ValueError("give one of data, content, path and vector")
         return self
 
 

@@ -235,7 +235,9 @@ class Service:
         known = self._index().vectors([each for each in contents if each]) if any(contents) else {}
         found = list[Any]()
         for picture, name in zip(pictures, names, strict=True):
-            if picture.content is None:
+            if picture.vector is not None:
+                found.append(self._unit(picture.vector, f"{name}.vector"))
+            elif picture.content is None:
                 found.append(opened.read(picture, name))
             elif picture.content in known:
                 found.append(known[picture.content])
@@ -247,6 +249,14 @@ class Service:
             found[place] = vector_D
         return np.stack(found) if found else np.empty((0, self.model.width), np.float32)
 
+    def _unit(self, given: Sequence[float], field: str) -> np.ndarray:
+        """A vector of this model's width, of length 1. -> (D,)"""
+        vector_D = np.asarray(given, np.float64)
+        length = np.linalg.norm(vector_D)
+        if vector_D.shape != (self.model.width,) or not 1e-6 < length < 1e6:
+            raise Refused(422, f"this is no vector of {self.model.width} numbers, as /api/encode gives them", field)
+        return (vector_D / length).astype(np.float32)
+
     def _encoded(self, data: Mapping[int, bytes], names: Sequence[str]) -> Iterator[tuple[int, np.ndarray]]:
         """place -> bytes of pictures; place and vector of each. names: of all places, for a Refused."""
         skipped = SkipLog(limit=1.0)
@@ -257,6 +267,8 @@ class Service:
         yield from zip(data, vector_ND, strict=True)
 
     def _bytes(self, picture: PictureIn, opened: Pictures, field: str) -> bytes:
+        if picture.vector is not None:
+            raise Refused(422, "a vector has no places; give the picture itself", f"{field}.vector")
         if picture.content is None:
             return opened.read(picture, field)
         self._row(picture.content)

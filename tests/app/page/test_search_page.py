@@ -107,11 +107,22 @@ def test_what_is_no_picture_is_told(page: Any, shown: Any) -> None:
     page.goto("/")
     tiles(page).first.wait_for()
     page.set_input_files("input[type=file]", {"name": "fake.png", "mimeType": "image/png", "buffer": b"no picture"})
-    failure = page.locator(".failure")
-    failure.wait_for()
-    assert "Failed" not in failure.inner_text()
-    assert len(failure.inner_text()) > 20
-    assert page.locator(".chip").inner_text().split() == ["+", "fake.png", "×"]
+    told = page.locator(".notice", has_text="fake.png")
+    told.wait_for()
+    assert "this is text, not a picture" in told.inner_text()
+    assert page.locator(".chip").count() == 0
+
+
+def test_a_picture_is_sent_once(page: Any, shown: Any) -> None:
+    page.goto("/")
+    tiles(page).first.wait_for()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.post_data or ""))
+    give(page, "drop", shown, "animals-3.png")
+    first_is(page, "dog, drawn")
+    with page.expect_response(lambda answer: '"cat"' in (answer.request.post_data or "")):
+        box(page).press_sequentially("cat")
+    assert sum('"data"' in each for each in sent) == 1
 
 
 def test_words_are_taken_away_and_given_back(page: Any) -> None:

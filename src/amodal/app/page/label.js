@@ -2,7 +2,7 @@
 import { address, change, go, lost } from "./address.js";
 import { announce, Failure, say } from "./notice.js";
 import { ask, service } from "./service.js";
-import { nameOf, picturesOf, sent, thumbnail, upload, uploads } from "./uploads.js";
+import { nameOf, picturesOf, sent, thumbnail, upload } from "./uploads.js";
 import { computed, effect, html, percent, plural, signal, untracked, useState } from "./view.js";
 
 const PAUSE = 150; // milliseconds without a key
@@ -27,21 +27,10 @@ const body = computed(() => {
 const keyOf = (picture) => picture.upload ?? picture.content;
 const isAnswered = (picture, labels) => String(answered.value.answers.get(keyOf(picture))?.given) === String(labels);
 
-// As many pictures a request as the service takes, by number and by size.
+// As many pictures a request as the service takes.
 function partsOf(pictures) {
-  const { pictures: most, bytes } = service.peek().limits;
-  const parts = [];
-  let room = 0;
-  for (const picture of pictures) {
-    const size = uploads.get(picture.upload)?.size ?? 0;
-    if (!parts.length || parts.at(-1).length === most || size > room) {
-      parts.push([]);
-      room = bytes;
-    }
-    parts.at(-1).push(picture);
-    room -= size;
-  }
-  return parts;
+  const most = service.peek().limits.pictures;
+  return pictures.flatMap((_, place) => (place % most ? [] : [pictures.slice(place, place + most)]));
 }
 
 let running = null;
