@@ -203,3 +203,14 @@ def test_a_source_is_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytes
     }.items():
         assert absolute_source(source) == whole
         assert absolute_source(whole) == whole
+
+
+def test_an_album_is_read_with_all_below_it_and_a_stray_archive_changes_nothing(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "2019/c.png", "2020/may/d.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (len(name), 0, 0)).save(tmp_path / name)
+    for _ in range(2):
+        table = open_pictures(tmp_path)
+        assert sorted(row.key for row in table.rows) == ["2019/c.png", "2020/may/d.png", "a.png", "b.png"]
+        assert not table.captioned
+        (tmp_path / "backup.tar").write_bytes(b"")

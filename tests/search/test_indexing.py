@@ -373,3 +373,15 @@ def test_a_folder_is_one_source_however_it_is_reached(library: Any, tmp_path: Pa
     for other in (tmp_path / "link", library.folder / "more" / ".."):
         assert library.update(source=other).said == "nothing changed"
     assert library.index().settings.sources == (str(library.folder),)
+
+
+def test_a_library_that_was_moved_is_told_and_taken_out_when_asked(library: Any) -> None:
+    library.update()
+    before = library.folder
+    library.folder = before.rename(before.with_name("moved"))
+    done = library.update()
+    assert (done.embedded, done.known, done.pictures) == (0, 12, 24)
+    assert any(
+        f"if it was moved to {library.folder}, say so with: amodal index {before}" in line for line in library.said
+    )
+    assert library.update(source=before, gone=True).pictures == 12

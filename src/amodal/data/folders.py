@@ -65,16 +65,16 @@ def read_class_folders(
 
 
 def read_loose_pictures(folder: Path, *, max_skipped: float = MAX_SKIPPED) -> Table:
-    """The pictures directly in `folder`, without captions: in the place of one stands the file's name, which is also
-    the key, and `captioned` is False. Raises DataError."""
+    """The pictures in and below `folder`, without captions: in the place of one stands the file's path in the folder,
+    which is also the key, and `captioned` is False. Raises DataError."""
     skipped, rows = SkipLog(max_skipped), []
-    pictures = _pictures_in(folder)
+    pictures = list(_pictures_below(folder))
     for path in pictures:
-        reason = _why_not(path)
+        key, reason = path.relative_to(folder).as_posix(), _why_not(path)
         if reason is None:
-            rows.append(_row(path.name, path, path.name, {}))
+            rows.append(_row(key, path, key, {}))
         else:
-            skipped.add(path.name, reason)
+            skipped.add(key, reason)
     return replace(finished_table(str(folder), rows, skipped, len(pictures)), captioned=False)
 
 
@@ -98,6 +98,12 @@ def read_sidecars(folder: Path, *, max_skipped: float = MAX_SKIPPED) -> Table:
 
     rows, total = gather(records(), lambda name: find_picture(folder, name), skipped)
     return finished_table(str(folder), rows, skipped, total)
+
+
+def is_album(folder: Path) -> bool:
+    """Whether pictures lie directly in a folder with no text beside any: whatever its subfolders are, they are no
+    classes."""
+    return bool(_pictures_in(folder)) and not has_sidecars(folder)
 
 
 def has_sidecars(folder: Path) -> bool:

@@ -10,11 +10,13 @@ from amodal.data.emoji import bundled_table
 from amodal.data.folders import (
     NoCaptions,
     has_sidecars,
+    is_album,
     read_class_folders,
     read_loose_pictures,
     read_sidecars,
     visible_files,
 )
+from amodal.data.pictures import PICTURE_SUFFIXES
 from amodal.data.published import ANNOTATED, published_reader, read_refcoco
 from amodal.data.rows import MAX_SKIPPED, Table
 from amodal.data.shards import read_shards
@@ -61,10 +63,13 @@ def _open(source: str | Path, max_skipped: float, annotated: bool) -> Table:
 
 def open_pictures(source: str | Path, *, max_skipped: float = MAX_SKIPPED) -> Table:
     """As `open_table`, but a folder of pictures that nothing is said of will do, too. Raises DataError."""
+    path = Path(source).expanduser()
+    if path.is_dir() and is_album(path) and holds_loose_pictures(path):
+        return read_loose_pictures(path, max_skipped=max_skipped)
     try:
         return _open(source, max_skipped, annotated=False)
     except NoCaptions:
-        return read_loose_pictures(Path(source).expanduser(), max_skipped=max_skipped)
+        return read_loose_pictures(path, max_skipped=max_skipped)
 
 
 def _open_annotated(path: Path, max_skipped: float) -> Table:
@@ -130,7 +135,8 @@ def _described_reader(folder: Path) -> Callable[[float], Table] | None:
     published = published_reader(folder)
     if published is not None:
         return lambda share: published(folder, max_skipped=share)
-    if any(path.suffix == ".tar" for path in files):
+    suffixes = {path.suffix.lower() for path in files}
+    if ".tar" in suffixes and suffixes.isdisjoint(PICTURE_SUFFIXES):
         return lambda share: read_shards(folder, max_skipped=share)
     return None
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from amodal.core.errors import DataError
 from amodal.data.rows import Skipped
+from amodal.data.sources import BUNDLED
+from amodal.data.tables import ADDRESS
 from amodal.search.approximate import GROWN, QUERIES, choose
 from amodal.search.blocks import Cluster
 from amodal.search.embedder import Embedder
@@ -153,6 +155,12 @@ class _Update:
             fresh = each == source and place == self.settings.place
             seen = found if fresh else survey(each, place=self.settings.place)
             self._source(table, seen, self.before[0] if other and self.before is not None else "")
+        for each in sources:
+            if self.counts.known and not ADDRESS.match(each) and not Path(each).exists() and each != BUNDLED:
+                self.say(
+                    f"{each} is not there, and its pictures stay in the index; if it was moved to {source}, say so with: "
+                    f"amodal index {each} --out {store.where} --gone"
+                )
         if unfinished:
             store.thumbnails.keep_only(store.contents(table))
         store.thumbnails.finish()
