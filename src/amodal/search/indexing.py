@@ -158,8 +158,8 @@ class _Update:
         for each in sources:
             if self.counts.known and not ADDRESS.match(each) and not Path(each).exists() and each != BUNDLED:
                 self.say(
-                    f"{each} is not there, and its pictures stay in the index; if it was moved to {source}, say so with: "
-                    f"amodal index {each} --out {store.where} --gone"
+                    f"{each} is not there, and its pictures stay in the index; if it was moved to {source}, say so "
+                    f"with: amodal index {each} --out {store.where} --gone"
                 )
         if unfinished:
             store.thumbnails.keep_only(store.contents(table))
