@@ -381,7 +381,6 @@ def test_a_library_that_was_moved_is_told_and_taken_out_when_asked(library: Any)
     library.folder = before.rename(before.with_name("moved"))
     done = library.update()
     assert (done.embedded, done.known, done.pictures) == (0, 12, 24)
-    assert any(
-        f"if it was moved to {library.folder}, say so with: amodal index {before}" in line for line in library.said
-    )
+    told = f"if it was moved to {library.folder}, say so with: amodal index {before}"
+    assert any(told in line for line in library.said)
     assert library.update(source=before, gone=True).pictures == 12
