@@ -170,8 +170,10 @@ def measure(address: str, queries: list[str]) -> dict[str, Any]:
         for number, query in enumerate(queries):
             page.locator("#box").fill("")
             page.wait_for_timeout(PAUSE)
-            page.locator("#box").press_sequentially(query, delay=KEY)
-            said = page.evaluate("words => window.drawn(words)", query)
+            page.locator("#box").press_sequentially(query[:-1], delay=KEY)  # which also waits behind its last key
+            page.evaluate("words => void (window.looking = window.drawn(words))", query)
+            page.locator("#box").press_sequentially(query[-1])
+            said = page.evaluate("window.looking")
             if number:  # the first warms up
                 felt.append(said["seen"])
                 service.append(said["service"])

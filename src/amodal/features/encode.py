@@ -6,7 +6,7 @@ N pictures · M texts · D width of the joint space
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -41,6 +41,9 @@ def is_frozen(tower: nn.Module) -> bool:
     return not any(parameter.requires_grad for parameter in tower.parameters())
 
 
+Module = TypeVar("Module", bound=nn.Module)
+
+
 @dataclass(frozen=True)
 class Encoder:
     """A model with what it needs to read pictures and words.
@@ -60,7 +63,7 @@ class Encoder:
         if self.cache is None or not is_frozen(self.model.image_tower):
             return None
         return image_features(
-            lambda: self.model.image_tower.eval() if self._faster_tower is None else self._faster_tower,
+            lambda: _settled(self.model.image_tower) if self._faster_tower is None else self._faster_tower,
             rows,
             name=self._image_name,
             views=self.views,
@@ -73,7 +76,7 @@ class Encoder:
         """Cached features of a frozen text tower, (M, F); None for one that is trained."""
         if self.cache is None or not is_frozen(self.model.text_tower):
             return None
-        tower = self.model.text_tower.eval()
+        tower = _settled(self.model.text_tower)
         return text_features(tower, self.tokenizer, texts, name=self._text_name, cache=self.cache, device=self.device)
 
     @torch.inference_mode()
@@ -119,7 +122,7 @@ class Encoder:
     @torch.inference_mode()
     def head_images(self, features_VNF: Tensor) -> np.ndarray:
         """Unit vectors of cached features: the mean over the views, made unit length again. -> (N, D)"""
-        self.model.eval()
+        _settled(self.model)
         views = [
             _in_blocks(lambda part: self.model.encode_image(pooled_tokens(part)), x, self.device) for x in features_VNF
         ]
@@ -131,12 +134,12 @@ class Encoder:
         """Unit vectors of prepared pixels (N, 3, H, W). -> (N, D)"""
         inputs = pixels.to(self.device).contiguous(memory_format=torch.channels_last)
         image = inputs if self._faster_tower is None else self._faster_tower(inputs)
-        return self.model.eval().encode_image(image).float().cpu().numpy()
+        return _settled(self.model).encode_image(image).float().cpu().numpy()
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors of texts, each distinct one computed once. -> (M, D)"""
-        self.model.eval()
+        _settled(self.model)
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
         known = self.tower_texts(distinct)
         if known is not None:
@@ -151,7 +154,7 @@ class Encoder:
     @torch.inference_mode()
     def head_texts(self, features_MF: Tensor) -> np.ndarray:
         """Unit vectors of cached text features (M, F). -> (M, D)"""
-        self.model.eval()
+        _settled(self.model)
         return _in_blocks(lambda part: self.model.encode_text(pooled_tokens(part)), features_MF, self.device)
 
     @cached_property
@@ -165,7 +168,7 @@ class Encoder:
     def _faster_tower(self) -> Any:
         """A faster copy of the image tower; None while it is trained or dealt out to several ranks, and where there is
         none."""
-        tower = self.model.image_tower.eval()
+        tower = _settled(self.model.image_tower)
         if not is_frozen(tower) or any(hasattr(parameter, "placements") for parameter in tower.parameters()):
             return None
         side = tower.preprocessing.size or 256
@@ -185,6 +188,11 @@ class Encoder:
     def _read(self, texts: list[str]) -> np.ndarray:
         ids, mask = self.tokenizer(texts)
         return self.model.encode_text((ids.to(self.device), mask.to(self.device))).float().cpu().numpy()
+
+
+def _settled(module: Module) -> Module:
+    """In evaluation; told to every part only where it is not, for that takes longer than to read a short text."""
+    return module.eval() if module.training else module
 
 
 def _in_blocks(head: Callable[[Tensor], Tensor], rows_NF: Tensor, device: torch.device) -> np.ndarray:

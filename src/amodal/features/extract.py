@@ -167,7 +167,11 @@ def _compute(
         [(name, value) for name in missing[start : start + size] if (value := load(name)) is not None]
         for start in starts
     )
-    done = on_every_core(lambda part: run(part) if part else {}, loaded, device)
+
+    def work(part: list[tuple[str, Loaded]]) -> dict[str, np.ndarray]:
+        return run(part) if part else {}
+
+    done = on_every_core(work, loaded, device) if len(starts) > 1 else map(work, loaded)  # one batch needs no threads
     with progress(label, len(missing), unit) as bar:
         for start, vectors in zip(starts, done, strict=True):
             cache.put(vectors)

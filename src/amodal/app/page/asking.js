@@ -6,7 +6,7 @@ import { sent, uploads } from "./uploads.js";
 import { computed, effect, signal, untracked } from "./view.js";
 
 export const TOP = 48;
-const PAUSE = 25; // milliseconds without a key before a query goes out
+const PAUSE = 10; // milliseconds without a key before a query goes out
 const PATIENCE = 300; // milliseconds that a query waits for the one before it: two at once are slower than in turn
 const AWAY = /(^|\s)-("[^"]+"?|[^\s"]\S*)/g;
 const BARE = /(^|\s)-"?(?=\s|$)/g; // a minus before its word is written
