@@ -41,6 +41,7 @@ def test_it_is_warm_before_it_is_healthy(
         assert fresh.post("/api/encode", {"texts": ["a"]}).status_code == 503
         fresh.wait()
         assert fresh.get("/health").json()["status"] == "ok"
+        assert httpx.head(f"{fresh.url}/health").status_code == 200
         warm = [line for line in fresh.get("/metrics").text.splitlines() if line.startswith("amodal_batch_items_count")]
         assert {line.split('"')[1] for line in warm} >= {"pictures", "texts"}  # both were computed by then
         assert fresh.get("/api/index").status_code == 404

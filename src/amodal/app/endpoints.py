@@ -150,6 +150,8 @@ def _add_rest(app: FastAPI, opening: Opening, metrics: Metrics, runs: Path | Non
         """Whether the model is loaded and warm."""
         return m.HealthOut(status="ok", model=opening.service.model.name, version=__version__)
 
+    app.add_api_route("/health", health, methods=["HEAD"], include_in_schema=False)  # as load balancers ask
+
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def figures() -> Response:
         """Figures for Prometheus."""

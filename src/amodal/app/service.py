@@ -329,6 +329,8 @@ class Service:
         _ = self.model.fingerprint, self.model.width
         if self.index is not None:
             self.index.search("a picture", top=1)
+        if self.reader is not None:
+            self.reader.ground(next(iter(photos().values())), "a picture")
 
 
 def _named(texts: Sequence[str], field: str) -> dict[str, str]:
