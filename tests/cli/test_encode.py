@@ -87,6 +87,9 @@ def test_a_broken_picture_counts_once_among_all(
     answer = cli("encode", tmp_path, "--out", tmp_path / "out.parquet", "--model", tiny_run)
     assert answer.code == 1
     assert "1 of 2 rows cannot be used (50.0%" in answer.err
+    answer = cli("encode", tmp_path, "--out", tmp_path / "out.parquet", "--model", tiny_run, "--max-skipped", 1)
+    assert answer.code == 0, answer.err
+    assert "skipped broken.png" in answer.err
 
 
 def test_the_file_is_whole_or_absent(

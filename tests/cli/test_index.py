@@ -109,6 +109,20 @@ def test_wrong_calls_are_told(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_that_has_moved_is_named(
+    cli: Callable[..., Any], indexed: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(indexed, tmp_path / "index")
+    moved = tiny_run.rename(tmp_path / "moved")
+    try:
+        answer = cli("search", tmp_path / "index", "a red circle")
+        assert answer.code == 2
+        assert f"was made with {tiny_run}; say by --model where it is now" in answer.err
+        assert cli("search", tmp_path / "index", "a red circle", "--model", moved).code == 0
+    finally:
+        moved.rename(tiny_run)
+
+
 def test_another_model_is_refused(cli: Callable[..., Any], indexed: Path, tiny_run: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_run, tmp_path / "other")
     recipe = (tmp_path / "other" / "recipe.yaml").read_text()

@@ -272,7 +272,7 @@ def test_what_was_left_out_is_named(tiny_recipe: Path, damaged: Path, tmp_path: 
 
 def test_too_much_left_out_ends_the_run(tiny_recipe: Path, damaged: Path, tmp_path: Path) -> None:
     recipe = load_recipe(str(tiny_recipe), [f"data.source={damaged}", "data.max_skipped=0.03", "training.epochs=1"])
-    with pytest.raises(DataError, match=r"Mend them, or raise the limit with data\.max_skipped"):
+    with pytest.raises(DataError, match=r"Mend them, or raise the limit \(data\.max_skipped"):
         run(recipe, tmp_path / "run")
     assert not RunFolder(tmp_path / "run").weights.exists()
     mended = load_recipe(str(tiny_recipe), [f"data.source={damaged}", "data.max_skipped=0.1", "training.epochs=1"])

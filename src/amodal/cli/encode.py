@@ -13,6 +13,7 @@ def encode(
     out: Path = typer.Option(help="The Parquet file to write."),
     model: str = typer.Option("", help="A run folder or any CLIP-like model; by default the packaged one."),
     kind: str = typer.Option("float32", "--type", help="float32, float16, or int8 with a scale a vector."),
+    max_skipped: float = typer.Option(0.05, min=0, max=1, help="The share of pictures that may be unreadable."),
     device: str = typer.Option("auto", help="auto, cpu, cuda or mps."),
 ) -> None:
     """Writes one row a readable picture: its key, captions, and the unit vectors of picture and first caption.
@@ -27,7 +28,7 @@ def encode(
     from amodal.search import VectorType
 
     loaded = open_model(model, device)
-    table = open_pictures(data)
+    table = open_pictures(data, max_skipped=max_skipped)
     written = encode_table(loaded, table, out, kind=cast(VectorType, kind))
     for entry in table.skipped.entries:
         say(f"skipped {entry.key}: {entry.reason}")

@@ -31,10 +31,21 @@ def search(
     """
     from typing import cast
 
-    from amodal.search import Index
+    from amodal.core.errors import UsageError
+    from amodal.search import Embedder, Index, Settings
     from amodal.search.query import Order
 
-    opened = Index(index, lambda settings: open_model(model or settings.origin, device, calibration).embedder)
+    def embedder(settings: Settings) -> Embedder:
+        try:
+            return open_model(model or settings.origin, device, calibration).embedder
+        except UsageError as error:
+            if model or not settings.origin or calibration:
+                raise
+            raise UsageError(
+                f"{index} was made with {settings.origin}; say by --model where it is now ({error})"
+            ) from error
+
+    opened = Index(index, embedder)
     found = opened.search(
         query or [],
         minus=minus,

@@ -90,7 +90,8 @@ class SkipLog:
         more = f"\n  and {len(self) - _SHOWN} more" if len(self) > _SHOWN else ""
         raise DataError(
             f"{len(self)} of {self.total} rows cannot be used ({len(self) / max(self.total, 1):.1%}; "
-            f"the limit is {self.limit:.1%}):{first}{more}\nMend them, or raise the limit with data.max_skipped"
+            f"the limit is {self.limit:.1%}):{first}{more}\nMend them, or raise the limit "
+            "(data.max_skipped in a recipe, --max-skipped of encode)"
         )
 
     def to_json(self) -> dict[str, object]:

@@ -15,7 +15,7 @@ from amodal.data.sources import BUNDLED
 from amodal.data.tables import ADDRESS
 from amodal.search.approximate import GROWN, QUERIES, choose
 from amodal.search.blocks import Cluster
-from amodal.search.embedder import Embedder
+from amodal.search.embedder import PACKAGED_NAME, Embedder
 from amodal.search.filling import Counts, Filling
 from amodal.search.lance import alone, refuse_unfit
 from amodal.search.layout import Settings
@@ -204,7 +204,8 @@ class _Update:
         if away:
             raise DataError(
                 f"{source} or a folder in it is away, and {len(away):,} pictures of it must be embedded again with the "
-                f"new model; connect it, or leave them out with: amodal index {source} --out {store.where} --gone"
+                f"new model; connect it, or leave them out with: amodal index {source} --out {store.where} --gone "
+                f"--model {self.settings.origin or PACKAGED_NAME}"
             )
         skipped = store.skipped(found.source)
         old = {path: mark for path, (mark, _) in [*skipped.items(), *known.items()]}

@@ -60,7 +60,9 @@ class Store:
             self._connection = lancedb().connect(self.where)
             self._names = set(self._connection.list_tables(limit=_MOST_TABLES).tables)
         if not self.create and not self._names:
-            raise DataError(f"{self.where} holds no index; give one that was made with: amodal index FOLDER --out INDEX")
+            raise DataError(
+                f"{self.where} holds no index; give one that was made with: amodal index FOLDER --out INDEX"
+            )
 
     def versions(self) -> list[Version]:
         """The times when the index was complete, in order."""
