@@ -274,16 +274,19 @@ class Store:
         for an exact search. Raises UsageError for a wrong filter.
         """
         query = self._table(name).search(query_D.astype(np.float32)).distance_type("cosine").limit(max(count, 1))
-        if approximate is None or not approximate["kind"]:
+        if approximate is not None and not approximate["kind"]:
+            approximate = None
+        if approximate is None:
             query = query.bypass_vector_index()
         else:
-            query = query.minimum_nprobes(approximate["probes"]).maximum_nprobes(0)  # more where a filter leaves few
-            query = query.refine_factor(approximate["refine"])
+            query = query.nprobes(approximate["probes"]).refine_factor(approximate["refine"])
         if at_least > -2:
             query = query.distance_range(upper_bound=1 - at_least)
         if where:
             query = query.where(f"({where})", prefilter=True)
         rows = self._asked(name, query.select([*columns, "_distance"]))
+        if approximate is not None and len(rows) < count:  # few pass, or many are wanted: all partitions are looked through
+            rows = self._asked(name, query.maximum_nprobes(0))
         for row in rows:
             row["score"] = 1 - row.pop("_distance")
         return sorted(rows, key=lambda row: (-row["score"], row["source"], row["path"]))
