@@ -285,7 +285,7 @@ class Store:
         if where:
             query = query.where(f"({where})", prefilter=True)
         rows = self._asked(name, query.select([*columns, "_distance"]))
-        if approximate is not None and len(rows) < count:  # few pass, or many are wanted: all partitions are looked through
+        if approximate is not None and len(rows) < count:  # few pass, or many are wanted: look everywhere
             rows = self._asked(name, query.maximum_nprobes(0))
         for row in rows:
             row["score"] = 1 - row.pop("_distance")
