@@ -23,7 +23,7 @@ GROWN = 1.5
 """The choice is made anew when the table has grown by this factor."""
 
 KINDS = ("IVF_RQ", "IVF_HNSW_SQ", "IVF_PQ")
-SEARCHES = ((8, 4), (20, 5), (64, 5), (90, 5), (120, 10), (160, 40))
+SEARCHES = ((8, 4), (20, 4), (72, 3), (120, 3), (180, 3), (180, 40))
 """(partitions looked at, rows looked at again for each wanted), from fast to thorough."""
 
 
