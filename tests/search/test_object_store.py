@@ -51,7 +51,10 @@ def test_pictures_are_indexed_and_found_there(bucket: fs.FileSystem, library: An
     }
     small = library.index().thumbnail(found.results[0])
     assert small.startswith(b"\xff\xd8")
-    assert thumbnails(bucket) == Store(library.where).contents(Store(library.where).growing()[0])
+    store = Store(library.where)
+    growing = store.growing()
+    assert growing is not None
+    assert thumbnails(bucket) == store.contents(growing[0])
 
 
 def test_only_what_differs_is_read_again(bucket: fs.FileSystem, library: Any) -> None:
