@@ -51,7 +51,7 @@ from amodal.data.bundled import photos
 from amodal.data.pictures import BytesRef
 from amodal.data.rows import Row, SkipLog
 from amodal.inference import FusedModel, Model, load, load_fused
-from amodal.search import Index, Result, Term, Words
+from amodal.search import FilterError, Index, Result, Term, Words
 
 NO_INDEX = "this service has no index; start it with: amodal serve --index INDEX"
 MOST_SKIPPED = 100
@@ -309,8 +309,6 @@ class Service:
             raise Refused(422, "this needs words alone, and a model that is calibrated", "probability_at_least")
         if asked.where.strip():
             check_filter(asked.where, index.attributes, self.limits.characters)
-            with _about("where"):
-                index.count(asked.where)
 
     def _check_texts(self, texts: Mapping[str, str], field: str) -> None:
         """texts: by the field that each stands in; field: of them all."""
@@ -339,9 +337,11 @@ def _named(texts: Sequence[str], field: str) -> dict[str, str]:
 
 @contextmanager
 def _about(field: str) -> Iterator[None]:
-    """What is wrong with a field, as Refused."""
+    """What is wrong with a field, as Refused; of a filter it says so itself."""
     try:
         yield
+    except FilterError as error:
+        raise Refused(422, str(error), "where") from error
     except UsageError as error:
         raise Refused(422, str(error), field) from error
 

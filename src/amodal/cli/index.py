@@ -89,9 +89,9 @@ def _once(
 
 
 def _cluster(address: str, model: str, device: str) -> "RayCluster":
-    from amodal.search import RayCluster
+    from amodal.search import RayCluster, lasting_name
 
-    source = str(Path(model).absolute()) if model and Path(model).exists() else model
+    source = lasting_name(model) if model else ""
     return RayCluster(address, partial(_embedder, source, device), gpus=device in ("auto", "cuda"), say=say)
 
 

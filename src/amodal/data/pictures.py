@@ -129,8 +129,12 @@ def media_type(content: bytes) -> str:
 
 def check_format(content: bytes) -> None:
     """Raises UnreadPicture for a picture of a format that an extra reads which is not installed."""
-    if content[4:12] in _HEIF and "HEIF" not in _formats():
+    if _lacks_heif(content):
         raise UnreadPicture(_what_it_looks_like(content))
+
+
+def _lacks_heif(content: bytes) -> bool:
+    return content[4:12] in _HEIF and "HEIF" not in _formats()
 
 
 @lru_cache(maxsize=1)
@@ -197,7 +201,7 @@ def _what_it_looks_like(content: bytes) -> str:
     for signature, name in _SIGNATURES.items():
         if content.startswith(signature):
             return f"the picture begins like {name} but its header is damaged, cut short, or says zero pixels"
-    if content[4:12] in _HEIF and "HEIF" not in _formats():
+    if _lacks_heif(content):
         return "the picture is HEIC; to read it: pip install amodal[heic]"
     head = content[:40]
     if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head):

@@ -10,7 +10,6 @@ from amodal.inference.model import Model
 from amodal.recipes import (
     SceneRecipe,
     is_foreign,
-    lasting_name,
     load_any_model,
     load_run,
     read_calibration,
@@ -18,7 +17,7 @@ from amodal.recipes import (
 )
 from amodal.recipes import load_fused as load_fused_run
 from amodal.runs import RunFolder
-from amodal.search import PACKAGED_NAME
+from amodal.search import PACKAGED_NAME, lasting_name
 
 DEFAULT = Path(__file__).parent / "default"
 

@@ -11,7 +11,7 @@ from amodal.recipes.calibrate import (
 )
 from amodal.recipes.catalogue import load_recipe, read_recipe, recipe_names, recipe_path, write_recipe
 from amodal.recipes.finish import Finished
-from amodal.recipes.foreign import is_foreign, lasting_name, load_any_model
+from amodal.recipes.foreign import is_foreign, load_any_model
 from amodal.recipes.judge import Verdict, judge
 from amodal.recipes.load import Loaded, load_run
 from amodal.recipes.pairs import judged_pairs
@@ -36,7 +36,6 @@ __all__ = [
     "is_foreign",
     "judge",
     "judged_pairs",
-    "lasting_name",
     "load_any_model",
     "load_fused",
     "load_recipe",

@@ -63,16 +63,6 @@ def is_foreign(source: str | Path) -> bool:
     return name.partition(":")[0] in _KINDS or (_may_be_of_a_hub(name) and not path.exists())
 
 
-def lasting_name(source: str | Path) -> str:
-    """The same model for a process in any folder: what names a file or a folder made absolute, alone or behind the last
-    colon of a part."""
-    if Path(source).exists():
-        return str(Path(source).absolute())
-    parts = (part.rpartition(":") for part in str(source).split("+"))
-    named = (f"{kind}{colon}{Path(it).absolute() if it and Path(it).exists() else it}" for kind, colon, it in parts)
-    return "+".join(named)
-
-
 def _may_be_of_a_hub(name: str) -> bool:
     """org/name that cannot be a slip in a path: no folder `org` is here."""
     owner, slash, model = name.partition("/")

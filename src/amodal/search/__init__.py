@@ -7,10 +7,11 @@ from amodal.search.absent import foreign, nonsense
 from amodal.search.blocks import Cluster
 from amodal.search.calibration import BEST, Calibration, Spread
 from amodal.search.cluster import RayCluster
-from amodal.search.embedder import PACKAGED_NAME, Embedder, model_revision
+from amodal.search.embedder import PACKAGED_NAME, Embedder, lasting_name, model_revision
 from amodal.search.index import Index
 from amodal.search.indexing import Updated, model_of, update
 from amodal.search.judged import calibration_figures
+from amodal.search.lance import FilterError
 from amodal.search.layout import Settings, Version
 from amodal.search.mining import NONE, Exact, Guard, Indexed, Nearest, mine
 from amodal.search.query import Page, Result, Term, Words
@@ -34,6 +35,7 @@ __all__ = [
     "Cluster",
     "Embedder",
     "Exact",
+    "FilterError",
     "Guard",
     "Index",
     "Indexed",
@@ -59,6 +61,7 @@ __all__ = [
     "check_watched",
     "draw_trials",
     "foreign",
+    "lasting_name",
     "learn",
     "mine",
     "model_of",

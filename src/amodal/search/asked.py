@@ -33,6 +33,7 @@ class Asked:
     def __init__(self, store: Store, table: str, settings: Settings, where: str, at_least: float | None) -> None:
         self.store, self.table, self.where = store, table, where
         self.way, self.cut = settings.approximate, -2.0 if at_least is None else at_least
+        self.passing = store.count(table, where)  # before all else: what is wrong with a filter is told of it alone
         self.columns = read_columns(store, table)
         self.query_D: np.ndarray | None = None
         self.exact, self.any_exact = "", False  # the filter of hits by name, and whether there was any
@@ -64,7 +65,7 @@ class Asked:
     def total(self) -> int:
         """Pictures that pass."""
         if self.query_D is None or not self.is_cut:
-            return self.store.count(self.table, self.where)
+            return self.passing
         return sum(1 for _ in self.by_score())
 
     def by_score(self) -> Iterator[dict[str, Any]]:

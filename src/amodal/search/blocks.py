@@ -39,7 +39,7 @@ class ReadBlock(NamedTuple):
     rows: Mapping[str, dict[str, Any]]
     made: Mapping[str, Made]
     broken: Mapping[str, str]
-    later: Collection[str] = ()
+    later: Collection[str]
 
 
 @dataclass(frozen=True)

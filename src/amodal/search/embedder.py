@@ -37,6 +37,16 @@ class Embedder:
     calibration: Calibration | None = None
 
 
+def lasting_name(source: str | Path) -> str:
+    """The same model for a process in any folder: what names a file or a folder made absolute, alone or behind the last
+    colon of a part."""
+    if Path(source).exists():
+        return str(Path(source).absolute())
+    parts = (part.rpartition(":") for part in str(source).split("+"))
+    named = (f"{kind}{colon}{Path(it).absolute() if it and Path(it).exists() else it}" for kind, colon, it in parts)
+    return "+".join(named)
+
+
 def model_revision(source: str) -> str:
     """What a model's folder holds, told without opening it: names, sizes and times of its files, and our version.
 

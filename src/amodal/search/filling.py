@@ -71,8 +71,8 @@ class Filling:
                 again: list[str] = []
                 for read in self._read(reader, _blocks(self.found, wanted)):
                     again += self._commit(read)
-                    marks = {**self.found.marks} | dict.fromkeys(read.later, "")  # no mark: tried again by every run
-                    broken |= {path: (marks[path], reason) for path, reason in read.broken.items()}
+                    for path, reason in read.broken.items():  # without a mark it is tried again by every run
+                        broken[path] = ("" if path in read.later else self.found.marks[path], reason)
                     done += len(read.rows) + len(read.broken)
                     bar.update(len(read.rows) + len(read.broken))
                     if done == FIRST < count and self.cluster is None and self.counts.embedded:

@@ -45,10 +45,6 @@ class Index:
     def __len__(self) -> int:
         return self.store.count(self._table[0])
 
-    def count(self, where: str) -> int:
-        """Pictures that pass a filter. Raises UsageError for a wrong one."""
-        return self.store.count(self._table[0], where.strip())
-
     @property
     def versions(self) -> list[Version]:
         """The times when it was complete."""
@@ -120,8 +116,6 @@ class Index:
         table, settings = self._table
         if at_least is not None and not -1 <= at_least <= 1:
             raise UsageError(f"a cosine lies between -1 and 1; got {at_least}")
-        if where.strip():
-            self.store.count(table, where)  # what is wrong with it is told of it alone
         terms = [*_terms(query, 1.0), *_terms(minus, -1.0)]
         asked = Asked(self.store, table, settings, where.strip(), at_least)
         if terms:

@@ -12,6 +12,11 @@ from amodal.core.errors import DataError, UsageError
 from amodal.core.files import only_one
 from amodal.search.layout import HIDDEN
 
+
+class FilterError(UsageError):
+    """A filter that a table cannot be asked with."""
+
+
 _ANSWER = re.compile("<Message>(.*?)</Message>")
 """What an object store says went wrong, within all that is said of it."""
 
@@ -56,14 +61,14 @@ def lancedb() -> Any:
 
 @contextmanager
 def filtered(table: Any) -> Iterator[None]:
-    """What is wrong with a filter on a table, as UsageError, with what can be asked for."""
+    """What is wrong with a filter on a table, as FilterError, with what can be asked for."""
     try:
         yield
     except ValueError as error:
         said = re.split(r", (?:/|location: )|; valid fields|[.] Valid fields", str(error))[0]
         said = said.removeprefix("Invalid input, ").replace("Schema error: ", "").rstrip(". ")
         there = ", ".join(sorted(set(table.schema.names) - set(HIDDEN)))
-        raise UsageError(
+        raise FilterError(
             f"the filter cannot be used: {said}. There is {there}; a text stands in 'quotes', a day is written "
             "date '2015-01-31', and captions hold a text by array_has(captions, 'a dog')"
         ) from error
